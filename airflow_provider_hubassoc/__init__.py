@@ -1,0 +1,3 @@
+"""HubSpot association limits, managed from Apache Airflow."""
+
+__version__ = "0.1.0"

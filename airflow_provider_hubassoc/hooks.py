@@ -1,0 +1,261 @@
+"""From an Airflow connection to a :class:`~airflow_provider_hubassoc.hubspot.client.HubSpotClient`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+    from airflow_provider_hubassoc.hubspot.models import (
+        AccountInfo,
+        Action,
+        AssociationLabel,
+        AssociationLimit,
+        BatchAnswer,
+        LimitInput,
+    )
+    from airflow_provider_hubassoc.limits.operation import BatchOperation
+
+_EXTRA_FIELDS = (
+    "auth_type",
+    "client_id",
+    "client_secret",
+    "refresh_token",
+    "api_version",
+    "timeout",
+    "max_retries",
+    "proxy",
+    "ca_bundle",
+)
+
+
+class HubSpotHook(BaseHook):
+    """HubSpot association limits and labels, through an Airflow connection of type ``hubspot``.
+
+    Nothing is read or sent before the first call. Use it as a context manager, or call :meth:`close`, to give its
+    network connection back. Every method that speaks to HubSpot raises a
+    :class:`~airflow_provider_hubassoc.hubspot.errors.HubSpotError`.
+
+    :param hubspot_conn_id: id of the connection.
+    :param connection: the connection itself, where it has been read already (in the triggerer).
+    :param sleep: waits between two attempts of a request, seconds; it may raise to end the call early.
+    """
+
+    conn_name_attr = "hubspot_conn_id"
+    default_conn_name = "hubspot_default"
+    conn_type = "hubspot"
+    hook_name = "HubSpot"
+
+    def __init__(
+        self,
+        hubspot_conn_id: str = default_conn_name,
+        *,
+        connection: Connection | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__()
+        self.hubspot_conn_id = hubspot_conn_id
+        self._connection = connection
+        self._sleep = sleep
+
+    def __enter__(self) -> HubSpotHook:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the network connection, if there is one. The next call opens it again."""
+        if "client" in self.__dict__:
+            self.client.close()
+
+    @cached_property
+    def client(self) -> HubSpotClient:
+        """The client behind all methods; one session, kept alive.
+
+        :raises HubSpotSettingsError: if the connection cannot work, with every field that is wrong.
+        """
+        from airflow.sdk.log import mask_secret
+
+        from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+
+        connection = self._connection or self.get_connection(self.hubspot_conn_id)
+        return HubSpotClient(settings_of(connection), on_new_token=mask_secret, sleep=self._sleep)
+
+    def get_conn(self) -> HubSpotClient:
+        """Return :attr:`client`."""
+        return self.client
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Prove the token and the right to read limits, for Airflow's "Test connection".
+
+        :return: whether both work, and a sentence that says which portal it is, or which of them failed.
+        """
+        from airflow_provider_hubassoc.hubspot.errors import HubSpotError
+
+        try:
+            client = self.client.without_retries()
+            portal = client.account_info()
+        except HubSpotError as error:
+            return False, f"The token could not be proven: {error}"
+        whose = f"portal {portal.portal_id} ({portal.account_type})"
+        try:
+            client.get_all_limits()
+        except HubSpotError as error:
+            return False, f"The token is good for {whose}, but association limits cannot be read: {error}"
+        return True, f"Connected to HubSpot {whose}; association limits can be read."
+
+    # -- HubSpotClient's methods --
+
+    def create_limits(
+        self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | dict[str, Any]]
+    ) -> BatchAnswer:
+        """See :meth:`HubSpotClient.create_limits <airflow_provider_hubassoc.hubspot.client.HubSpotClient>`."""
+        return self.client.create_limits(from_object_type, to_object_type, inputs)
+
+    def update_limits(
+        self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | dict[str, Any]]
+    ) -> BatchAnswer:
+        """See ``HubSpotClient.update_limits``."""
+        return self.client.update_limits(from_object_type, to_object_type, inputs)
+
+    def purge_limits(
+        self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | dict[str, Any]]
+    ) -> BatchAnswer:
+        """See ``HubSpotClient.purge_limits``."""
+        return self.client.purge_limits(from_object_type, to_object_type, inputs)
+
+    def get_limits(self, from_object_type: str, to_object_type: str) -> list[AssociationLimit]:
+        """See ``HubSpotClient.get_limits``."""
+        return self.client.get_limits(from_object_type, to_object_type)
+
+    def get_all_limits(self) -> list[AssociationLimit]:
+        """See ``HubSpotClient.get_all_limits``."""
+        return self.client.get_all_limits()
+
+    def get_labels(self, from_object_type: str, to_object_type: str) -> list[AssociationLabel]:
+        """See ``HubSpotClient.get_labels``."""
+        return self.client.get_labels(from_object_type, to_object_type)
+
+    def create_label(
+        self, from_object_type: str, to_object_type: str, *, label: str, name: str, inverse_label: str | None = None
+    ) -> list[AssociationLabel]:
+        """See ``HubSpotClient.create_label``."""
+        return self.client.create_label(
+            from_object_type, to_object_type, label=label, name=name, inverse_label=inverse_label
+        )
+
+    def update_label(
+        self,
+        from_object_type: str,
+        to_object_type: str,
+        *,
+        association_type_id: int,
+        label: str,
+        inverse_label: str | None = None,
+    ) -> None:
+        """See ``HubSpotClient.update_label``."""
+        self.client.update_label(
+            from_object_type,
+            to_object_type,
+            association_type_id=association_type_id,
+            label=label,
+            inverse_label=inverse_label,
+        )
+
+    def delete_label(self, from_object_type: str, to_object_type: str, association_type_id: int) -> None:
+        """See ``HubSpotClient.delete_label``."""
+        self.client.delete_label(from_object_type, to_object_type, association_type_id)
+
+    def account_info(self) -> AccountInfo:
+        """See ``HubSpotClient.account_info``."""
+        return self.client.account_info()
+
+    # -- batch operations --
+
+    def submit_operation(
+        self,
+        action: Action,
+        from_object_type: str,
+        to_object_type: str,
+        inputs: Sequence[LimitInput],
+        *,
+        verify: bool = False,
+        resend: bool = False,
+    ) -> BatchOperation:
+        """Send a batch of limits and return it as an operation that can be waited for.
+
+        :param inputs: as :func:`~airflow_provider_hubassoc.limits.inputs.parse_inputs` returns them.
+        :param verify: whether the operation is over only when a read shows every limit in force.
+        :param resend: True if an earlier attempt may have sent the same batch (only create needs to know).
+        """
+        from airflow_provider_hubassoc.limits.operation import BatchOperation
+
+        if action == "create":
+            answer = self.client.create_limits(from_object_type, to_object_type, inputs, resend=resend)
+        elif action == "update":
+            answer = self.client.update_limits(from_object_type, to_object_type, inputs)
+        else:
+            answer = self.client.purge_limits(from_object_type, to_object_type, inputs)
+        operation = BatchOperation(
+            action=action,
+            from_object_type=from_object_type,
+            to_object_type=to_object_type,
+            inputs=list(inputs),
+            verify=verify,
+        )
+        return operation.with_answer(answer)
+
+    def refresh_operation(self, operation: BatchOperation) -> BatchOperation:
+        """Read an operation's state once: from its status link, or else from the limits of the pair.
+
+        Requests are not repeated here: whoever waits polls again anyway.
+        """
+        from airflow_provider_hubassoc.hubspot.errors import (
+            HubSpotRefusedAnswerError,
+            HubSpotUnreadableAnswerError,
+            HubSpotValidationError,
+        )
+
+        client = self.client.without_retries()
+        if operation.link_to_read:
+            try:
+                return operation.with_answer(client.get_status(operation.link_to_read))
+            except (HubSpotValidationError, HubSpotUnreadableAnswerError, HubSpotRefusedAnswerError) as error:
+                self.log.info("The operation's status link cannot be read, reading the pair instead: %s", error)
+                operation = operation.without_status_link()
+        return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
+
+
+def settings_of(connection: Connection) -> Any:
+    """Read a client's settings from an Airflow connection, however it was stored (form, URI, JSON, environment).
+
+    :param connection: password = access token; host = address of the API; port; extra: ``auth_type``,
+        ``client_id``, ``client_secret``, ``refresh_token``, ``api_version``, ``timeout``, ``max_retries``, ``proxy``,
+        ``ca_bundle``. What is null or empty (as Airflow's form saves unfilled fields) means the default.
+    :return: :class:`~airflow_provider_hubassoc.hubspot.settings.HubSpotSettings`.
+    :raises HubSpotSettingsError: with every field that is wrong.
+    """
+    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
+    from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
+
+    try:
+        extra = connection.extra_dejson
+    except ValueError:
+        raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not JSON.") from None
+    if not isinstance(extra, dict):
+        raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not a JSON object.")
+    values: dict[str, Any] = {name: extra.get(name) for name in _EXTRA_FIELDS}
+    host = (connection.host or "").strip()
+    if host and "://" not in host and connection.schema in ("http", "https"):
+        host = f"{connection.schema}://{host}"
+    if connection.port and host:
+        host = f"{host.rstrip('/')}:{connection.port}"
+    return HubSpotSettings.parse({**values, "base_url": host, "access_token": connection.password})

@@ -1,0 +1,151 @@
+"""How a request proves who sends it: a bearer token that stays, or an OAuth access token that is refreshed.
+
+Source: HubSpot's "Authentication overview" and "OAuth API" (token endpoint ``/oauth/2026-03/token``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+
+from airflow_provider_hubassoc.hubspot.errors import (
+    HubSpotAuthenticationError,
+    HubSpotUnreadableAnswerError,
+    json_object,
+)
+
+TOKEN_PATH = "/oauth/2026-03/token"
+
+_REFRESH_AHEAD = 120.0
+"""Seconds before its end at which an access token (30 minutes) is replaced, so that it outlives the request."""
+
+_WHAT_TO_DO = {
+    "BAD_REFRESH_TOKEN": "Install the app in the portal again and store the new refresh token.",
+    "BAD_CLIENT_ID": "Check client_id in the connection.",
+    "BAD_CLIENT_SECRET": "Check client_secret in the connection.",
+    "BAD_HUB": "The app is not installed in this portal.",
+}
+
+PostForm = Callable[[str, Mapping[str, SecretStr | str]], Any]
+"""Posts a form to a path of the API, without a token, and returns the JSON of the answer."""
+
+
+class Auth(Protocol):
+    """Gives out the access token for the next request."""
+
+    def access_token(self, post_form: PostForm) -> SecretStr:
+        """Return a token that is good for the next request; it may be fetched through ``post_form``."""
+
+    def renew(self, rejected: SecretStr) -> bool:
+        """Note that HubSpot rejected this token. Return whether another one can be had."""
+
+
+class BearerToken:
+    """A token that does not expire: service key, private app token or static token of a developer platform app.
+
+    :param token: the token.
+    """
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def access_token(self, post_form: PostForm) -> SecretStr:
+        """Return the token."""
+        return self._token
+
+    def renew(self, rejected: SecretStr) -> bool:
+        """Return False: there is no other token."""
+        return False
+
+
+class _TokenAnswer(BaseModel):
+    access_token: SecretStr = Field(min_length=1)
+    expires_in: float = Field(gt=0)
+    refresh_token: SecretStr | None = None
+
+
+class OAuthToken:
+    """An OAuth access token, refreshed before it expires and after HubSpot rejected it. Safe to share by threads.
+
+    :param client_id: the app's id.
+    :param client_secret: the app's secret.
+    :param refresh_token: the portal's refresh token.
+    :param access_token: an access token to begin with, of unknown age; None to fetch one first.
+    :param on_new_token: called with every token HubSpot hands out, before it is used (to mask it in logs).
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: SecretStr,
+        refresh_token: SecretStr,
+        *,
+        access_token: SecretStr | None = None,
+        on_new_token: Callable[[str], None] = lambda token: None,
+    ) -> None:
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._refresh_token = refresh_token
+        self._access_token = access_token
+        self._refresh_at = float("inf")
+        self._on_new_token = on_new_token
+        self._lock = threading.Lock()
+
+    def access_token(self, post_form: PostForm) -> SecretStr:
+        """Return an access token with some life left, fetching one if needed.
+
+        :raises HubSpotAuthenticationError: if HubSpot refuses to refresh; the message says what to do.
+        """
+        with self._lock:
+            if self._access_token is None or time.monotonic() >= self._refresh_at:
+                self._access_token = self._refresh(post_form)
+            return self._access_token
+
+    def renew(self, rejected: SecretStr) -> bool:
+        """Forget the rejected token, unless another thread has replaced it already."""
+        with self._lock:
+            if self._access_token == rejected:
+                self._access_token = None
+        return True
+
+    def _refresh(self, post_form: PostForm) -> SecretStr:
+        form: dict[str, SecretStr | str] = {
+            "grant_type": "refresh_token",
+            "client_id": self._client_id,
+            "client_secret": self._client_secret,
+            "refresh_token": self._refresh_token,
+        }
+        try:
+            answer = _TokenAnswer.model_validate(post_form(TOKEN_PATH, form))
+        except ValidationError:
+            raise HubSpotUnreadableAnswerError(
+                "HubSpot's answer to the token refresh has no usable access_token and expires_in"
+            ) from None
+        self._on_new_token(answer.access_token.get_secret_value())
+        if answer.refresh_token and answer.refresh_token != self._refresh_token:
+            self._on_new_token(answer.refresh_token.get_secret_value())
+            self._refresh_token = answer.refresh_token
+        self._refresh_at = time.monotonic() + answer.expires_in - min(_REFRESH_AHEAD, answer.expires_in / 2)
+        return answer.access_token
+
+
+def refresh_refused(status: int, body: bytes, correlation_id: str | None) -> HubSpotAuthenticationError:
+    """Make the error for a refresh that HubSpot refused.
+
+    :param status: HTTP status of the answer.
+    :param body: its body; ``status`` in it is HubSpot's word for the reason.
+    :param correlation_id: HubSpot's id of the request.
+    """
+    payload = json_object(body)
+    reason = str(payload.get("status") or payload.get("error") or "no reason given")
+    advice = _WHAT_TO_DO.get(reason, "Check client_id, client_secret and refresh_token in the connection.")
+    return HubSpotAuthenticationError(
+        f"HubSpot refused to refresh the OAuth access token ({reason}). {advice}",
+        status=status,
+        category=reason,
+        correlation_id=correlation_id,
+    )

@@ -1,0 +1,576 @@
+"""The one way this package speaks to HubSpot: :class:`HubSpotClient`, over one ``requests.Session``.
+
+Sources: HubSpot's guide "Associations schema" (paths, bodies), its published captures of real answers (status
+codes), "Handling errors" and "API usage guidelines" (what to repeat, and when).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import pendulum
+import requests
+from pydantic import SecretStr, TypeAdapter, ValidationError
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import NewConnectionError, ProxyError, ReadTimeoutError
+
+from airflow_provider_hubassoc import __version__
+from airflow_provider_hubassoc.hubspot.auth import Auth, BearerToken, OAuthToken, refresh_refused
+from airflow_provider_hubassoc.hubspot.errors import (
+    HubSpotAuthenticationError,
+    HubSpotError,
+    HubSpotRateLimitError,
+    HubSpotRefusedAnswerError,
+    HubSpotSettingsError,
+    HubSpotTLSError,
+    HubSpotUnavailableError,
+    HubSpotUnreadableAnswerError,
+    HubSpotValidationError,
+    from_response,
+)
+from airflow_provider_hubassoc.hubspot.models import (
+    AccountInfo,
+    Action,
+    AssociationLabel,
+    AssociationLimit,
+    BatchAnswer,
+    BatchStatus,
+    LimitInput,
+)
+from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_after
+from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings, same_origin
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""A portal's limits and labels are some kilobytes; more than this is not an answer of this API."""
+
+INPUTS_PER_REQUEST = 100
+"""HubSpot documents no maximum for these endpoints; a pair has at most about 50 labels each way."""
+
+_POOL_SIZE = 32
+"""Connections kept open, at most; as many as threads may share one client without losing keep-alive."""
+
+T = TypeVar("T")
+
+_LIMITS = TypeAdapter(list[AssociationLimit])
+_LABELS = TypeAdapter(list[AssociationLabel])
+
+
+def _user_agent() -> str:
+    try:
+        airflow = version("apache-airflow-core")
+    except PackageNotFoundError:
+        airflow = "none"
+    return f"airflow-provider-hubassoc/{__version__} (airflow/{airflow}; python/{platform.python_version()})"
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """How much of the ten-second limit is left, from HubSpot's ``X-HubSpot-RateLimit-*`` headers.
+
+    :param maximum: requests allowed per interval.
+    :param remaining: requests left in the current interval.
+    :param interval: its length, seconds.
+    """
+
+    maximum: int
+    remaining: int
+    interval: float
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str]) -> RateLimit | None:
+        """Read the headers; None if HubSpot did not send them (it does not on every endpoint)."""
+        try:
+            return cls(
+                maximum=int(headers["X-HubSpot-RateLimit-Max"]),
+                remaining=int(headers["X-HubSpot-RateLimit-Remaining"]),
+                interval=int(headers["X-HubSpot-RateLimit-Interval-Milliseconds"]) / 1000,
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+class HubSpotClient:
+    """HubSpot's Associations Schema API: limits and labels of association types, and the account behind the token.
+
+    One client holds one keep-alive session. It may be shared by threads. Use it as a context manager, or call
+    :meth:`close`.
+
+    Every method raises a :class:`~.errors.HubSpotError`: authentication, missing scopes, unknown object type,
+    validation, rate limit, unavailable, unreadable answer.
+
+    :param settings: address, credentials and transport (see :class:`~.settings.HubSpotSettings`).
+    :param retry_policy: when and how often to send a request again; from ``settings.max_retries`` by default.
+    :param inputs_per_request: larger batches are sent in several requests of at most this many inputs.
+    :param on_new_token: called with every OAuth token HubSpot hands out, before it is used.
+    :param sleep: waits between attempts, seconds; it may raise to end a call early.
+    """
+
+    def __init__(
+        self,
+        settings: HubSpotSettings,
+        *,
+        retry_policy: RetryPolicy | None = None,
+        inputs_per_request: int = INPUTS_PER_REQUEST,
+        on_new_token: Callable[[str], None] = lambda token: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if inputs_per_request < 1:
+            raise ValueError("inputs_per_request must be at least 1")
+        self.base_url = settings.base_url
+        self.api_version = settings.api_version
+        self._retry_policy = retry_policy or RetryPolicy(max_retries=settings.max_retries)
+        self._inputs_per_request = inputs_per_request
+        self._sleep = sleep
+        self._timeout = settings.timeout
+        self._auth = _auth(settings, on_new_token)
+        self._portal_time_zone: str | None = None
+        self.rate_limit: RateLimit | None = None
+        """The ten-second limit as of the latest answer that told it; None if none has."""
+        self._session = requests.Session()
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=_POOL_SIZE))
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=_POOL_SIZE))
+        self._session.headers.update({"Accept": "application/json", "User-Agent": _user_agent()})
+        # What requests would find out anew for every request (proxies, certificates, ~/.netrc) is settled once,
+        # and netrc never: its password must not replace the token.
+        self._session.trust_env = False
+        self._session.proxies = (
+            {"http": settings.proxy, "https": settings.proxy}
+            if settings.proxy
+            else get_environ_proxies(settings.base_url)
+        )
+        self._session.verify = (
+            settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        )
+
+    def __enter__(self) -> HubSpotClient:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the session's connections."""
+        self._session.close()
+
+    def without_retries(self) -> HubSpotClient:
+        """Return a client over the same session that sends every request once, for those who repeat by themselves."""
+        client = copy.copy(self)
+        client._retry_policy = RetryPolicy(max_retries=0)
+        return client
+
+    # -- limits --
+
+    def create_limits(
+        self,
+        from_object_type: str,
+        to_object_type: str,
+        inputs: Sequence[LimitInput | Mapping[str, Any]],
+        *,
+        resend: bool = False,
+    ) -> BatchAnswer:
+        """Set limits on association types of one direction.
+
+        HubSpot is not known to take the same create twice. When an answer never arrives, the pair is read, and
+        only what is not in force yet is sent again; limits found in force are among the results.
+
+        :param from_object_type: object type in any spelling HubSpot takes.
+        :param to_object_type: the same, for the other side.
+        :param inputs: ``{"category", "typeId", "maxToObjectIds"}`` each.
+        :param resend: True if they may have been sent before: what is in force already is then not sent again.
+        :return: HubSpot's answer; of several requests, their answers joined. Judge it by
+            :class:`~airflow_provider_hubassoc.limits.operation.BatchOperation`, never by the HTTP status.
+        """
+        return self._batch("create", from_object_type, to_object_type, inputs, resend=resend)
+
+    def update_limits(
+        self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | Mapping[str, Any]]
+    ) -> BatchAnswer:
+        """Change limits of association types of one direction; HubSpot also creates those that are missing.
+
+        Parameters and return value as :meth:`create_limits`. Idempotent: sent again when an answer never arrives.
+        """
+        return self._batch("update", from_object_type, to_object_type, inputs)
+
+    def purge_limits(
+        self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | Mapping[str, Any]]
+    ) -> BatchAnswer:
+        """Remove limits from association types of one direction; those without a limit are left as they are.
+
+        :param inputs: ``{"category", "typeId"}`` each.
+        :return: COMPLETE without results where HubSpot answers with an empty body (HTTP 204).
+        """
+        return self._batch("purge", from_object_type, to_object_type, inputs)
+
+    def get_limits(self, from_object_type: str, to_object_type: str) -> list[AssociationLimit]:
+        """Read the limits of one direction. Association types without a limit may be missing or have None."""
+        return self._request("GET", self._limits_path(from_object_type, to_object_type), _limits)
+
+    def get_all_limits(self) -> list[AssociationLimit]:
+        """Read the limits of the whole portal. HubSpot does not say which object types they belong to."""
+        return self._request("GET", f"{self._schema_path}/definitions/configurations/all", _limits)
+
+    def get_status(self, url: str) -> BatchAnswer:
+        """Read the state of an operation from a link in the answer that started it.
+
+        :param url: must have the API's own origin.
+        :raises HubSpotRefusedAnswerError: if it has another one; nothing is sent then.
+        """
+        if not same_origin(url, self.base_url):
+            raise HubSpotRefusedAnswerError("the status link leads away from the HubSpot API and is not followed")
+        parts = urlsplit(url)
+        return self._request("GET", urlunsplit(("", "", parts.path, parts.query, "")), _batch_answer)
+
+    # -- labels --
+
+    def get_labels(self, from_object_type: str, to_object_type: str) -> list[AssociationLabel]:
+        """Read the association types of one direction; the unlabeled one has ``label`` None."""
+        return self._request("GET", self._labels_path(from_object_type, to_object_type), _labels)
+
+    def create_label(
+        self,
+        from_object_type: str,
+        to_object_type: str,
+        *,
+        label: str,
+        name: str,
+        inverse_label: str | None = None,
+    ) -> list[AssociationLabel]:
+        """Define an association type of the portal's own.
+
+        :param label: what people see from this side.
+        :param name: internal name, unique in the portal; no hyphens, no leading digit.
+        :param inverse_label: what people see from the other side; None for the same label on both sides.
+        :return: the new rows as HubSpot answers them, in no reliable order: read each direction's labels to know
+            which id belongs to which side.
+        """
+        body = {"label": label, "name": name}
+        if inverse_label is not None:
+            body["inverseLabel"] = inverse_label
+        path = self._labels_path(from_object_type, to_object_type)
+        return self._request("POST", path, _labels, body, idempotent=False)
+
+    def update_label(
+        self,
+        from_object_type: str,
+        to_object_type: str,
+        *,
+        association_type_id: int,
+        label: str,
+        inverse_label: str | None = None,
+    ) -> None:
+        """Rename a label.
+
+        :param inverse_label: always give it for a label with two sides: without it HubSpot writes ``label`` on both.
+        """
+        body: dict[str, Any] = {"associationTypeId": association_type_id, "label": label}
+        if inverse_label is not None:
+            body["inverseLabel"] = inverse_label
+        self._request("PUT", self._labels_path(from_object_type, to_object_type), _nothing, body)
+
+    def delete_label(self, from_object_type: str, to_object_type: str, association_type_id: int) -> None:
+        """Delete a label and its inverse; either id will do. It must not be in use on any record."""
+        path = f"{self._labels_path(from_object_type, to_object_type)}/{association_type_id:d}"
+        self._request("DELETE", path, _nothing)
+
+    # -- account --
+
+    def account_info(self) -> AccountInfo:
+        """Read which portal the token belongs to. Needs the scope ``oauth``."""
+        info = self._request("GET", "/account-info/2026-03/details", _account_info)
+        self._portal_time_zone = info.time_zone
+        return info
+
+    # -- how it is done --
+
+    @property
+    def _schema_path(self) -> str:
+        # v4 is where HubSpot's documentation and its own client put it; the dated versions have one form only.
+        return "/crm/v4/associations" if self.api_version == "v4" else f"/crm/associations/{self.api_version}"
+
+    def _limits_path(self, from_object_type: str, to_object_type: str) -> str:
+        return f"{self._schema_path}/definitions/configurations/{_pair(from_object_type, to_object_type)}"
+
+    def _labels_path(self, from_object_type: str, to_object_type: str) -> str:
+        return f"{self._schema_path}/{_pair(from_object_type, to_object_type)}/labels"
+
+    def _batch(
+        self,
+        action: Action,
+        from_object_type: str,
+        to_object_type: str,
+        inputs: Sequence[LimitInput | Mapping[str, Any]],
+        *,
+        resend: bool = False,
+    ) -> BatchAnswer:
+        pair_path = self._limits_path(from_object_type, to_object_type)
+        path = f"{pair_path}/batch/{action}"
+        models = [each if isinstance(each, LimitInput) else LimitInput.model_validate(each) for each in inputs]
+        answers: list[BatchAnswer] = []
+        for start in range(0, len(models), self._inputs_per_request):
+            chunk = models[start : start + self._inputs_per_request]
+            try:
+                if action == "create":
+                    answers.append(self._create(path, pair_path, chunk, outcome_unknown=resend))
+                else:
+                    answers.append(self._request("POST", path, _batch_answer, _inputs_body(chunk)))
+            except HubSpotError as error:
+                if start:
+                    error.message += f" ({start} of {len(models)} inputs were sent before)"
+                raise
+        return _joined(answers)
+
+    def _create(self, path: str, pair_path: str, inputs: list[LimitInput], *, outcome_unknown: bool) -> BatchAnswer:
+        """Send a create so that no input which HubSpot may have taken is sent a second time."""
+        in_force: list[AssociationLimit] = []
+        remaining = inputs
+
+        def attempt() -> BatchAnswer:
+            nonlocal outcome_unknown, in_force, remaining
+            if outcome_unknown:
+                wanted = {each.identity: each.max_to_object_ids for each in inputs}
+                limits = _limits(self._send("GET", pair_path))
+                in_force = [each for each in limits if wanted.get(each.identity, 0) == each.max_to_object_ids]
+                applied = {limit.identity for limit in in_force}
+                remaining = [each for each in inputs if each.identity not in applied]
+                outcome_unknown = False
+            if not remaining:
+                return BatchAnswer(status=BatchStatus.COMPLETE, results=in_force)
+            try:
+                answer = _batch_answer(self._send("POST", path, _inputs_body(remaining)))
+            except HubSpotError as error:
+                outcome_unknown = error.outcome_unknown
+                raise
+            return answer.model_copy(update={"results": in_force + answer.results})
+
+        return self._retry_policy.retrying(self._sleep)(attempt)
+
+    def _request(
+        self, method: str, path: str, parse: Callable[[Any], T], body: Any = None, *, idempotent: bool = True
+    ) -> T:
+        """Send a request as often as the retry policy allows; ``parse`` reads the JSON of the answer."""
+        retrying = self._retry_policy.retrying(self._sleep, idempotent=idempotent)
+        return retrying(lambda: parse(self._send(method, path, body)))
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one request with the token, and once more with a new one if HubSpot no longer accepts it."""
+        data = None if body is None else json.dumps(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        token = self._auth.access_token(self._post_form)
+        try:
+            return self._exchange(method, path, data, headers, token)
+        except HubSpotAuthenticationError:
+            if not self._auth.renew(token):
+                raise
+        return self._exchange(method, path, data, headers, self._auth.access_token(self._post_form))
+
+    def _post_form(self, path: str, form: Mapping[str, SecretStr | str]) -> Any:
+        try:
+            return self._exchange("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded"}, None)
+        except HubSpotError as error:
+            error.outcome_unknown = False  # of the request that the token is for: it has not been sent yet
+            raise
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        data: str | Mapping[str, SecretStr | str] | None,
+        headers: Mapping[str, str],
+        token: SecretStr | None,
+    ) -> Any:
+        """Exchange one request for one answer: its JSON (None if empty), or the typed error."""
+        # Errors are raised "from None": the frames and the requests objects behind them hold the secrets.
+        try:
+            with self._session.request(
+                method,
+                self.base_url + path,
+                data=data if data is None or isinstance(data, str) else {k: _reveal(v) for k, v in data.items()},
+                headers={**headers, "Authorization": f"Bearer {token.get_secret_value()}"} if token else headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = _read_body(response)
+        except requests.RequestException as error:
+            raise _transport_error(error, self._timeout) from None
+        except OSError as error:  # requests looks for the ca_bundle only when it sends
+            raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {error}") from None
+        self.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
+        correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
+        if 200 <= response.status_code < 300:
+            payload = _parse_json(body, response.status_code, correlation_id)
+            if isinstance(payload, dict) and correlation_id:
+                payload.setdefault("correlationId", correlation_id)
+            return payload
+        raise self._error(response, body, correlation_id, refreshing=token is None) from None
+
+    def _error(
+        self, response: requests.Response, body: bytes, correlation_id: str | None, *, refreshing: bool
+    ) -> HubSpotError:
+        status = response.status_code
+        if refreshing and status in (400, 401, 403):
+            return refresh_refused(status, body, correlation_id)
+        error = from_response(
+            status,
+            body,
+            retry_after=parse_retry_after(response.headers.get("Retry-After")),
+            correlation_id=correlation_id,
+        )
+        if isinstance(error, HubSpotRateLimitError) and error.policy == "DAILY" and error.retry_after is None:
+            error.retry_after = self._seconds_to_midnight()
+        return error
+
+    def _seconds_to_midnight(self) -> float:
+        """Seconds until HubSpot's daily limit starts anew: midnight in the portal's time zone, UTC if not known."""
+        try:
+            now = pendulum.now(self._portal_time_zone or "UTC")
+        except ValueError:  # a zone that this machine does not know
+            now = pendulum.now("UTC")
+        return (now.add(days=1).start_of("day") - now).total_seconds()
+
+
+def _auth(settings: HubSpotSettings, on_new_token: Callable[[str], None]) -> Auth:
+    if settings.auth_type == "oauth" and settings.client_id and settings.client_secret and settings.refresh_token:
+        return OAuthToken(
+            settings.client_id,
+            settings.client_secret,
+            settings.refresh_token,
+            access_token=settings.access_token,
+            on_new_token=on_new_token,
+        )
+    if settings.access_token is None:
+        raise HubSpotSettingsError("The HubSpot connection has no access token")
+    return BearerToken(settings.access_token)
+
+
+def _reveal(value: SecretStr | str) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _pair(from_object_type: str, to_object_type: str) -> str:
+    return f"{_quoted(from_object_type)}/{_quoted(to_object_type)}"
+
+
+def _quoted(object_type: str) -> str:
+    # quote() leaves dots alone, and a path segment of dots only would change the path.
+    if not isinstance(object_type, str) or not object_type.strip("."):
+        raise HubSpotValidationError(f"{object_type!r} is not an object type")
+    return quote(object_type, safe="")
+
+
+def _inputs_body(inputs: list[LimitInput]) -> dict[str, Any]:
+    return {"inputs": [each.to_wire() for each in inputs]}
+
+
+def _read_body(response: requests.Response) -> bytes:
+    body = b""
+    for part in response.iter_content(64 * 1024):
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise HubSpotRefusedAnswerError(
+                f"HubSpot's answer is larger than {MAX_BODY_BYTES} bytes and is not read",
+                status=response.status_code,
+            )
+    return body
+
+
+def _parse_json(body: bytes, status: int, correlation_id: str | None) -> Any:
+    if not body.strip():
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise HubSpotUnreadableAnswerError(
+            "HubSpot's answer is not JSON", status=status, correlation_id=correlation_id
+        ) from None
+
+
+def _parsed(validate: Callable[[Any], T], payload: Any) -> T:
+    try:
+        return validate(payload)
+    except ValidationError as error:
+        mistake = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in mistake["loc"]) or "the answer"
+        raise HubSpotUnreadableAnswerError(
+            f"HubSpot's answer is not as documented: {where}: {mistake['msg']}"
+        ) from None
+
+
+def _results(payload: Any) -> Any:
+    if not isinstance(payload, dict) or not isinstance(payload.get("results"), list):
+        raise HubSpotUnreadableAnswerError("HubSpot's answer is not as documented: no list of results")
+    return payload["results"]
+
+
+def _limits(payload: Any) -> list[AssociationLimit]:
+    return _parsed(_LIMITS.validate_python, _results(payload))
+
+
+def _labels(payload: Any) -> list[AssociationLabel]:
+    return _parsed(_LABELS.validate_python, _results(payload))
+
+
+def _batch_answer(payload: Any) -> BatchAnswer:
+    if payload is None:  # HTTP 204: how HubSpot really answers a purge
+        return BatchAnswer(status=BatchStatus.COMPLETE)
+    return _parsed(BatchAnswer.model_validate, payload)
+
+
+def _account_info(payload: Any) -> AccountInfo:
+    return _parsed(AccountInfo.model_validate, payload)
+
+
+def _nothing(payload: Any) -> None:
+    """Ignore what HubSpot answers to a write that has nothing to tell (HTTP 204)."""
+
+
+def _joined(answers: list[BatchAnswer]) -> BatchAnswer:
+    """Join the answers to the parts of one batch. Its state is then read from the pair: links lead to parts only."""
+    if len(answers) == 1:
+        return answers[0]
+    by_urgency = [BatchStatus.PENDING, BatchStatus.PROCESSING, BatchStatus.CANCELED, BatchStatus.COMPLETE]
+    return BatchAnswer(
+        status=min((answer.status for answer in answers), key=by_urgency.index, default=BatchStatus.COMPLETE),
+        results=[result for answer in answers for result in answer.results],
+        errors=[error for answer in answers for error in answer.errors],
+        num_errors=sum(answer.num_errors for answer in answers),
+        requested_at=answers[0].requested_at if answers else None,
+        started_at=answers[0].started_at if answers else None,
+        completed_at=answers[-1].completed_at if answers else None,
+    )
+
+
+def _transport_error(error: requests.RequestException, timeout: tuple[float, float]) -> HubSpotError:
+    """Make the typed error for a request that got no answer, or half of one."""
+    if isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
+        return HubSpotTLSError("HubSpot's certificate does not verify; nothing was sent. Check host and ca_bundle.")
+    if isinstance(error, requests.ConnectTimeout):
+        return HubSpotUnavailableError(f"No connection to HubSpot within {timeout[0]:g} s", sent=False)
+    if isinstance(error, requests.ConnectionError):
+        reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+        if isinstance(reason, (NewConnectionError, ProxyError)):
+            return HubSpotUnavailableError(f"No connection to HubSpot: {_cause(reason)}", sent=False)
+        if isinstance(reason, ReadTimeoutError):
+            return HubSpotUnavailableError(f"HubSpot's answer stopped for more than {timeout[1]:g} s")
+        return HubSpotUnavailableError(f"The connection to HubSpot broke: {_cause(reason)}")
+    if isinstance(error, requests.Timeout):
+        return HubSpotUnavailableError(f"No answer from HubSpot within {timeout[1]:g} s")
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
+        return HubSpotUnreadableAnswerError("HubSpot's answer broke off")
+    return HubSpotSettingsError(f"The HubSpot connection cannot be used: {type(error).__name__}")
+
+
+def _cause(error: object) -> str:
+    """Name what the operating system or urllib3 said, without urllib3's wrapping."""
+    text = str(error)
+    return text.rsplit(": ", 1)[-1].strip("()'\"") or type(error).__name__

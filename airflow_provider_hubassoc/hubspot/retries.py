@@ -1,0 +1,82 @@
+"""The one retry policy for requests to HubSpot.
+
+Retried are errors that are ``transient`` (see :mod:`.errors`): exponential backoff with full jitter, never earlier
+than HubSpot's ``Retry-After``. What HubSpot wants to wait longer than ``longest_wait`` is not slept through but
+raised at once, with the time in ``retry_after``.
+
+Sources: HubSpot's "Handling errors" and "API usage guidelines"; full jitter as in the AWS Architecture Blog,
+"Exponential Backoff And Jitter".
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from airflow_provider_hubassoc.hubspot.errors import HubSpotError
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When and how often a request is sent again.
+
+    :param max_retries: how often, after the first attempt; 0 for never.
+    :param first_wait: upper bound of the first wait, seconds; it doubles with each retry.
+    :param max_wait: upper bound of every wait that HubSpot did not ask for, seconds.
+    :param longest_wait: the longest ``Retry-After`` that is slept through, seconds.
+    """
+
+    max_retries: int = 5
+    first_wait: float = 1.0
+    max_wait: float = 30.0
+    longest_wait: float = 60.0
+
+    def retrying(self, sleep: Callable[[float], None] = time.sleep, *, idempotent: bool = True) -> Retrying:
+        """Return the tenacity controller for one call.
+
+        :param sleep: waits the given number of seconds; it may raise to end the call early.
+        :param idempotent: False if the request must not be repeated once HubSpot may have carried it out.
+        """
+        return Retrying(
+            retry=retry_if_exception(lambda error: self.allows(error, idempotent=idempotent)),
+            stop=stop_after_attempt(self.max_retries + 1),
+            wait=self._wait,
+            sleep=sleep,
+            reraise=True,
+        )
+
+    def allows(self, error: BaseException, *, idempotent: bool = True) -> bool:
+        """Whether the request behind this error may be sent again from here."""
+        if not isinstance(error, HubSpotError) or not error.transient:
+            return False
+        return (idempotent or not error.outcome_unknown) and (error.retry_after or 0) <= self.longest_wait
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = (error.retry_after if isinstance(error, HubSpotError) else None) or 0
+        backoff = min(self.max_wait, self.first_wait * 2 ** (state.attempt_number - 1))
+        return asked + random.uniform(0, backoff)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Read a ``Retry-After`` header.
+
+    :param value: seconds, or an HTTP date (RFC 9110, 10.2.3).
+    :return: seconds from now, never negative; None if there is no header or it cannot be read.
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

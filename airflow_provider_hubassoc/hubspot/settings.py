@@ -1,0 +1,160 @@
+"""What a :class:`.client.HubSpotClient` is set up with, and the check of all of it at once."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
+
+DEFAULT_BASE_URL = "https://api.hubapi.com"
+"""One host for all data centres, as HubSpot asks of its API's users."""
+
+API_VERSIONS = ("2026-03", "2026-09", "2025-09", "v4")
+"""Versions of the Associations Schema API that this client speaks."""
+
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or (443 if parts.scheme == "https" else 80),
+    )
+
+
+def same_origin(url: str, other: str) -> bool:
+    """Whether two URLs have the same scheme, host and port; only then may the token go along."""
+    try:
+        return _origin(url) == _origin(other)
+    except ValueError:
+        return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine; only there is plain http acceptable."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class HubSpotSettings(BaseModel):
+    """Everything a client needs to know. None (and an empty string) means the default everywhere.
+
+    :param base_url: the API's address; https, or http on loopback only. A host without a scheme means https.
+    :param auth_type: ``access_token`` (service key, private app token, static token) or ``oauth``.
+    :param access_token: the bearer token; with ``oauth`` the first access token, which may be missing.
+    :param client_id: the OAuth app's id.
+    :param client_secret: the OAuth app's secret.
+    :param refresh_token: the OAuth refresh token of the portal.
+    :param api_version: version of the Associations Schema API.
+    :param timeout: seconds; one number for both, or a pair (connect, read).
+    :param max_retries: how often a request is sent again after an error that may pass.
+    :param proxy: URL of an HTTP proxy; None for what the environment says (``HTTPS_PROXY``, ``NO_PROXY``).
+    :param ca_bundle: path of a file with the certificates to trust; None for what the environment says
+        (``REQUESTS_CA_BUNDLE``), or else certifi's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    base_url: str = DEFAULT_BASE_URL
+    auth_type: Literal["access_token", "oauth"] = "access_token"
+    access_token: Annotated[SecretStr, Field(max_length=4096)] | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    api_version: Literal["2026-03", "2026-09", "2025-09", "v4"] = "2026-03"
+    timeout: tuple[Seconds, Seconds] = (10.0, 30.0)
+    max_retries: int = Field(default=5, ge=0, le=20)
+    proxy: str | None = None
+    ca_bundle: str | None = None
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> HubSpotSettings:
+        """Check raw values and name every mistake at once, by field, never showing a secret.
+
+        :param values: field name -> raw value; None and blank strings mean the default.
+        :raises HubSpotSettingsError: if any field is wrong or missing.
+        """
+        given = {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in values.items()
+            if value is not None and not (isinstance(value, str) and not value.strip())
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            mistakes = "; ".join(_mistake(each) for each in error.errors(include_input=False, include_url=False))
+            raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {mistakes}.") from None
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _one_number_for_both(cls, value: Any) -> Any:
+        if isinstance(value, str) and "," in value:
+            return tuple(part.strip() for part in value.split(","))
+        return value if isinstance(value, (list, tuple)) else (value, value)
+
+    @field_validator("base_url")
+    @classmethod
+    def _usable_base_url(cls, value: str) -> str:
+        parts = urlsplit(value if "://" in value else f"https://{value}")
+        host, port = parts.hostname, parts.port  # port raises ValueError if out of range
+        if not host or parts.scheme not in ("http", "https"):
+            raise ValueError("must be an http(s) address such as https://api.hubapi.com")
+        if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
+            raise ValueError("must be an address without path, query or user, such as https://api.hubapi.com")
+        if parts.scheme == "http" and not is_loopback(host):
+            raise ValueError("must be https: the token would travel in the clear (http is for loopback only)")
+        shown = f"[{host}]" if ":" in host else host
+        is_default_port = port in (None, 443 if parts.scheme == "https" else 80)
+        return urlunsplit((parts.scheme, shown if is_default_port else f"{shown}:{port}", "", "", ""))
+
+    @field_validator("access_token", "client_secret", "refresh_token")
+    @classmethod
+    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value else ""
+        if any(not "\x21" <= character <= "\x7e" for character in secret):
+            raise ValueError("must be visible ASCII characters without spaces")
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname or parts.port == 0:
+                raise ValueError("must be a URL such as http://proxy.example.com:3128")
+        return value
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> HubSpotSettings:
+        if self.auth_type == "access_token":
+            missing = [] if self.access_token else ["password (the access token)"]
+        else:
+            needed = ("client_id", "client_secret", "refresh_token")
+            missing = [name for name in needed if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"auth_type {self.auth_type} needs {', '.join(missing)}")
+        return self
+
+
+def _mistake(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {text}" if where else text

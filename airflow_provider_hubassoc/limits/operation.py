@@ -1,0 +1,363 @@
+"""A submitted batch operation: its handle, its status, what to read next, and what to make of what was read.
+
+HubSpot has no endpoint to ask for the state of a batch of limits. An operation whose status is not terminal is
+followed by a status link, if the answer had one, or else by reading the pair: when all limits asked for are in
+force, the operation is COMPLETE. Operator, sensor and trigger all ask this module; they differ only in how they
+sleep.
+
+Sources: HubSpot's guide "Associations schema"; published captures of real answers, which show that the HTTP status
+says nothing about success (CANCELED comes with 207).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_provider_hubassoc.hubspot.errors import (
+    HubSpotError,
+    HubSpotOperationError,
+    HubSpotOperationTimeoutError,
+    HubSpotPollError,
+)
+from airflow_provider_hubassoc.hubspot.models import (
+    Action,
+    AssociationLimit,
+    BatchAnswer,
+    BatchStatus,
+    ErrorDetail,
+    LimitInput,
+    TypeIdentity,
+)
+from airflow_provider_hubassoc.hubspot.object_types import display_name
+
+_STATUS_LINKS = ("status", "self")
+"""Names under which a batch's ``links`` may lead to its state; others lead to documentation."""
+
+_TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d+)(?![\w-])")
+"""How HubSpot's errors name an association type: ``<ordinal of the category>-<typeId>``, 0 for HUBSPOT_DEFINED."""
+
+_GROWTH = 1.5
+_JITTER = 0.1
+
+
+class OperationHandleError(ValueError):
+    """A value that should be the handle of a batch operation is not one."""
+
+
+class BatchOperation(BaseModel):
+    """One batch of limits, as far as it is known by now. Immutable; as plain JSON it is the handle in XCom.
+
+    :param action: create, update or purge.
+    :param from_object_type: object type as the user spelled it.
+    :param to_object_type: the same, for the other side.
+    :param inputs: what was asked for.
+    :param status: HubSpot's status, or COMPLETE once a read showed everything in force.
+    :param results: what HubSpot says it has set.
+    :param errors: what HubSpot says against it.
+    :param num_errors: HubSpot's own count of them.
+    :param status_link: where to read the operation's state, if HubSpot said so.
+    :param verify: whether the operation is over only when a read has shown every limit in force.
+    :param in_force: the association types that the latest read of the pair showed as asked for; None before one.
+    :param correlation_id: HubSpot's id of the request that started the operation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    action: Action
+    from_object_type: str
+    to_object_type: str
+    inputs: list[LimitInput]
+    status: BatchStatus = BatchStatus.PENDING
+    results: list[AssociationLimit] = []
+    errors: list[ErrorDetail] = []
+    num_errors: int = 0
+    status_link: str | None = None
+    verify: bool = False
+    in_force: list[TypeIdentity] | None = None
+    requested_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    correlation_id: str | None = None
+
+    # -- from and to plain JSON --
+
+    @classmethod
+    def from_dict(cls, handle: Any) -> BatchOperation:
+        """Read a handle.
+
+        :raises OperationHandleError: if it is not one; the message names the first field that is wrong.
+        """
+        try:
+            return cls.model_validate(handle)
+        except ValidationError as error:
+            mistake = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(str(part) for part in mistake["loc"])
+            raise OperationHandleError(
+                f"not the handle of a HubSpot batch operation: {where + ': ' if where else ''}{mistake['msg']}"
+            ) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the handle: plain JSON, no secrets, with what became of each input as far as it is known."""
+        handle = self.model_dump(mode="json", by_alias=True)
+        handle["inputs"] = [each.to_wire() for each in self.inputs]
+        handle["applied"] = [each.to_wire() for each in self.applied]
+        handle["refused"] = [
+            {**each.to_wire(), "errors": [error.to_wire() for error in errors]} for each, errors in self.refused
+        ]
+        handle["unconfirmed"] = [each.to_wire() for each in self.unconfirmed]
+        return handle
+
+    # -- what is known --
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        return self.has_failed or self.has_succeeded
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether every input is applied, and seen in force where that is asked for."""
+        if self._all_in_force:
+            return True
+        is_done = self.status is BatchStatus.COMPLETE and not self._has_errors and len(self.applied) == len(self.inputs)
+        return is_done and not self.verify
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether HubSpot has refused the operation or part of it, and will do no more about it."""
+        if self._all_in_force:
+            return False
+        if self.status is BatchStatus.CANCELED:
+            return True
+        if not self._has_errors:
+            return False
+        return self.status is BatchStatus.COMPLETE or len(self.applied) + len(self.refused) == len(self.inputs)
+
+    @property
+    def applied(self) -> list[LimitInput]:
+        """The inputs that HubSpot reports as done, or that a read showed in force."""
+        return [each for each in self.inputs if self._is_applied(each)]
+
+    @property
+    def refused(self) -> list[tuple[LimitInput, list[ErrorDetail]]]:
+        """The inputs HubSpot will not apply, each with the errors that speak of it."""
+        named = {each.identity: [error for error in self.errors if _speaks_of(error, each)] for each in self.inputs}
+        general = [error for error in self.errors if not any(error in errors for errors in named.values())]
+        canceled = self.status is BatchStatus.CANCELED
+        refused = []
+        for each in self.inputs:
+            errors = named[each.identity] or general
+            if not self._is_applied(each) and (errors or canceled):
+                refused.append((each, errors))
+        return refused
+
+    @property
+    def unconfirmed(self) -> list[LimitInput]:
+        """The inputs about which nothing is known yet."""
+        refused = {each.identity for each, _ in self.refused}
+        return [each for each in self.inputs if not self._is_applied(each) and each.identity not in refused]
+
+    @property
+    def _has_errors(self) -> bool:
+        return bool(self.errors) or self.num_errors > 0
+
+    @property
+    def _all_in_force(self) -> bool:
+        return self.in_force is not None and {each.identity for each in self.inputs} <= set(self.in_force)
+
+    def _is_applied(self, each: LimitInput) -> bool:
+        if self.in_force is not None and each.identity in self.in_force:
+            return True
+        if self.action == "purge":
+            # HubSpot answers a purge without results; where there are some, the limit in them may be the old one.
+            is_complete = self.status is BatchStatus.COMPLETE and not self._has_errors
+            return is_complete or any(result.identity == each.identity for result in self.results)
+        return any(
+            result.identity == each.identity and result.max_to_object_ids in (each.max_to_object_ids, None)
+            for result in self.results
+        )
+
+    # -- what to read next, and what to make of it --
+
+    def with_answer(self, answer: BatchAnswer) -> BatchOperation:
+        """Take in HubSpot's answer to the batch, or the state read from its status link."""
+        links = {name.lower(): link for name, link in answer.links.items()}
+        status_link = next((links[name] for name in _STATUS_LINKS if isinstance(links.get(name), str)), None)
+        return self.model_copy(
+            update={
+                "status": answer.status,
+                "results": answer.results,
+                "errors": answer.errors,
+                "num_errors": answer.num_errors,
+                "status_link": status_link or self.status_link,
+                "requested_at": answer.requested_at or self.requested_at,
+                "started_at": answer.started_at or self.started_at,
+                "completed_at": answer.completed_at or self.completed_at,
+                "correlation_id": self.correlation_id or answer.correlation_id,
+            }
+        )
+
+    def with_limits(self, limits: Sequence[AssociationLimit]) -> BatchOperation:
+        """Take in a read of the pair's limits: all asked for in force means COMPLETE."""
+        actual = {limit.identity: limit.max_to_object_ids for limit in limits}
+        in_force = [each.identity for each in self.inputs if actual.get(each.identity) == each.max_to_object_ids]
+        read = self.model_copy(update={"in_force": in_force})
+        return read.model_copy(update={"status": BatchStatus.COMPLETE}) if read._all_in_force else read
+
+    def without_status_link(self) -> BatchOperation:
+        """Give up on a status link that cannot be read; the pair is read from now on."""
+        return self.model_copy(update={"status_link": None})
+
+    @property
+    def link_to_read(self) -> str | None:
+        """The link to read next; None if the pair is to be read."""
+        return None if self.status.is_terminal else self.status_link
+
+    # -- what to tell --
+
+    @property
+    def direction(self) -> str:
+        """The direction for people: ``contacts -> companies``."""
+        return f"{display_name(self.from_object_type)} -> {display_name(self.to_object_type)}"
+
+    def raise_for_failure(self) -> None:
+        """Raise if the operation has failed.
+
+        :raises HubSpotOperationError: names each refused input with HubSpot's reason, and what was applied.
+        """
+        if not self.has_failed:
+            return
+        lines = [
+            f"HubSpot {'canceled' if self.status is BatchStatus.CANCELED else 'refused part of'} the {self.action}"
+            f" of limits {self.direction}: {len(self.applied)} of {len(self.inputs)} applied."
+        ]
+        for each, errors in self.refused:
+            reasons = "; ".join(_reason(error) for error in errors) or "HubSpot gave no reason"
+            lines.append(f"Refused {describe(each)}: {reasons}.")
+        lines += [f"Applied {describe(each)}." for each in self.applied]
+        lines += [f"Not confirmed {describe(each)}." for each in self.unconfirmed]
+        first = self.errors[0] if self.errors else ErrorDetail()
+        raise HubSpotOperationError(
+            "\n".join(lines),
+            operation=self.to_dict(),
+            category=first.category,
+            sub_category=first.sub_category,
+            correlation_id=self.correlation_id,
+        )
+
+
+class Wait:
+    """The course of one wait for an operation: when to read, and when to give up. It neither sleeps nor reads.
+
+    ::
+
+        while not wait.operation.is_over:
+            sleep(wait.next_delay(now()))
+            wait.poll(read)
+
+    :param operation: the operation as it is known at the start.
+    :param started_at: when the wait began, seconds since the epoch; wall clock, to survive a change of process.
+    :param timeout: how long it may last, seconds; None for ever.
+    :param poll_interval: about how long after the start the first read is made, seconds.
+    :param max_poll_interval: the longest time between two reads, seconds.
+    :param max_poll_failures: after so many failed reads in a row the wait is given up.
+    """
+
+    def __init__(
+        self,
+        operation: BatchOperation,
+        *,
+        started_at: float,
+        timeout: float | None,
+        poll_interval: float,
+        max_poll_interval: float,
+        max_poll_failures: int,
+    ) -> None:
+        self.operation = operation
+        self.failures = 0
+        self.started_at = started_at
+        self._timeout = timeout
+        self._poll_interval = poll_interval
+        self._max_poll_interval = max_poll_interval
+        self._max_poll_failures = max_poll_failures
+        self._not_sooner = 0.0
+
+    def next_delay(self, now: float) -> float:
+        """Return how long to sleep before the next read, seconds.
+
+        :raises HubSpotOperationTimeoutError: if the time is up.
+        """
+        elapsed = max(0.0, now - self.started_at)
+        if self._timeout is not None and elapsed >= self._timeout:
+            raise HubSpotOperationTimeoutError(
+                f"The limits {self.operation.direction} were not settled within {self._timeout:g} s"
+                f" (status {self.operation.status.value}, {len(self.operation.unconfirmed)} not confirmed)"
+            )
+        return self.delay_after(elapsed)
+
+    def delay_after(self, elapsed: float) -> float:
+        """Return how long to sleep before the next read, seconds; no longer than there is time left.
+
+        :param elapsed: seconds since the wait began.
+        """
+        delay = max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self._not_sooner)
+        return delay if self._timeout is None else min(delay, max(0.0, self._timeout - elapsed))
+
+    def poll(self, read: Callable[[BatchOperation], BatchOperation]) -> None:
+        """Read the operation's state once. A failed read is not a failed operation.
+
+        :param read: reads what the operation asks for and returns it with what was read.
+        :raises HubSpotPollError: after ``max_poll_failures`` failed reads in a row.
+        :raises HubSpotError: if no later read can succeed either (authentication, scopes ...).
+        """
+        self._not_sooner = 0.0
+        try:
+            self.operation = read(self.operation)
+        except HubSpotError as error:
+            if not error.retryable:
+                raise
+            self.failures += 1
+            self._not_sooner = error.retry_after or 0.0
+            if self.failures >= self._max_poll_failures:
+                raise HubSpotPollError(
+                    f"Reading the limits {self.operation.direction} failed {self.failures} times in a row;"
+                    f" the operation itself may have succeeded. Last: {error}",
+                    retry_after=error.retry_after,
+                ) from None
+        else:
+            self.failures = 0
+
+
+def poll_delay(elapsed: float, interval: float, maximum: float) -> float:
+    """Return the time until the next read: growing with the time already waited, up to a maximum, with jitter.
+
+    It depends on the elapsed time alone, so that a wait goes on in step after a change of process.
+
+    :param elapsed: seconds waited so far.
+    :param interval: the first wait, seconds.
+    :param maximum: the longest wait, seconds.
+    """
+    return min(interval + (_GROWTH - 1) * elapsed, max(interval, maximum)) * random.uniform(1 - _JITTER, 1 + _JITTER)
+
+
+def describe(each: LimitInput) -> str:
+    """Name one input for people: ``HUBSPOT_DEFINED 279 (max 5)``."""
+    limit = "" if each.max_to_object_ids is None else f" (max {each.max_to_object_ids})"
+    return f"{each.category.value} {each.type_id}{limit}"
+
+
+def _reason(error: ErrorDetail) -> str:
+    kind = ", ".join(part for part in (error.category, error.sub_category) if part)
+    return f"{error.message or 'no message'}{f' [{kind}]' if kind else ''}"
+
+
+def _speaks_of(error: ErrorDetail, each: LimitInput) -> bool:
+    """Whether an error names this association type: in its message, or else in its context."""
+    named = _TYPE_IN_ERROR.findall(error.message) or _TYPE_IN_ERROR.findall(str(error.context.get("type", "")))
+    is_hubspots = each.category.value == "HUBSPOT_DEFINED"
+    return any(int(type_id) == each.type_id and (ordinal == "0") == is_hubspots for ordinal, type_id in named)

@@ -1,0 +1,43 @@
+"""From a task to the page of HubSpot that shows what it set."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import TaskInstanceKey
+    from airflow.sdk import BaseOperator
+
+PORTAL_XCOM_KEY = "portal"
+
+_OBJECT_TYPE_ID = re.compile(r"\d+-\d+")
+
+
+class HubSpotObjectSettingsLink(BaseOperatorLink):
+    """Opens the settings of the object type in the portal that the task spoke to; limits are on its tab Associations.
+
+    HubSpot has no documented address for the page; ``url`` is the form seen in its community. Override it in a
+    subclass if HubSpot moves the page.
+    """
+
+    name = "HubSpot object settings"
+    url = "https://{ui_domain}/sales-products-settings/{portal_id}/object/{object_type_id}"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or an empty string before the task knows its portal."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        from airflow_provider_hubassoc.hubspot.object_types import normalize
+
+        portal = XCom.get_value(ti_key=ti_key, key=PORTAL_XCOM_KEY)
+        if not isinstance(portal, dict) or not re.fullmatch(r"[\w.-]+", str(portal.get("ui_domain"))):
+            return ""
+        object_type_id = normalize(str(getattr(operator, "from_object_type", "")))
+        return self.url.format(
+            ui_domain=portal["ui_domain"],
+            portal_id=portal.get("portal_id"),
+            object_type_id=object_type_id if _OBJECT_TYPE_ID.fullmatch(object_type_id) else "",
+        ).rstrip("/")
