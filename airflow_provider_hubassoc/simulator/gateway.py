@@ -1,0 +1,245 @@
+"""What stands before every HubSpot API: tokens, scopes, OAuth and rate limits."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from airflow_provider_hubassoc.simulator.errors import RefusalError
+from airflow_provider_hubassoc.simulator.settings import Settings
+
+# Stable, so that it can be written into a connection before the simulator runs; plainly no real token.
+DEFAULT_TOKEN = "pat-na1-simulator-00000000-0000-0000-0000-000000000000"
+
+_OBJECTS = [
+    "appointments",
+    "carts",
+    "commercepayments",
+    "companies",
+    "contacts",
+    "courses",
+    "custom",
+    "deals",
+    "goals",
+    "invoices",
+    "leads",
+    "line_items",
+    "listings",
+    "orders",
+    "partner-clients",
+    "partner-services",
+    "products",
+    "projects",
+    "quotes",
+    "services",
+    "subscriptions",
+    "users",
+]
+
+# The schema endpoints ask for any one of these; no crm.schemas.* scope is among them.
+SCHEMA_SCOPES = tuple(
+    sorted(
+        [f"crm.objects.{one}.{right}" for one in _OBJECTS for right in ("read", "write")] + ["e-commerce", "tickets"]
+    )
+)
+_SCHEMA_SCOPE = re.compile(r"crm\.objects\.[a-z_.-]+\.(read|write)|e-commerce|tickets|media_bridge\.read")
+
+_WINDOW_SECONDS = 10
+
+
+@dataclass
+class Token:
+    """An access token. Only OAuth tokens expire by time."""
+
+    scopes: tuple[str, ...]
+    oauth: bool = False
+    expires_at: float | None = None
+
+
+@dataclass
+class OAuthApp:
+    """The one app that may refresh tokens here.
+
+    :param expires_in: lifetime of the access tokens it is given, in seconds.
+    """
+
+    client_id: str = "00000000-simulator-client-id"
+    client_secret: str = "00000000-simulator-client-secret"
+    refresh_token: str = "na1-simulator-00000000-refresh-token"
+    expires_in: float = 1800.0
+    scopes: tuple[str, ...] = ("oauth", *SCHEMA_SCOPES)
+
+
+@dataclass
+class RateLimits:
+    """Counts requests; HubSpot's "API usage guidelines and limits"."""
+
+    recent: deque[float] = field(default_factory=deque)
+    day: date | None = None
+    today: int = 0
+
+
+class Gateway:
+    """Lets a request in, or says why not.
+
+    :param settings: limits and portal id; read anew at every call.
+    :param local_time: time of day in the portal's time zone.
+    :param clock: seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        local_time: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.oauth = OAuthApp()
+        self._local_time = local_time
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tokens = {DEFAULT_TOKEN: Token(("oauth", *SCHEMA_SCOPES))}
+        self._revoked_refresh_tokens: set[str] = set()
+        self._rates = RateLimits()
+
+    def issue_token(self, scopes: Iterable[str] | None = None) -> str:
+        """Return a new access token that does not expire; by default with every scope."""
+        token = f"pat-na1-simulator-{uuid.uuid4()}"
+        with self._lock:
+            self._tokens[token] = Token(("oauth", *SCHEMA_SCOPES) if scopes is None else tuple(scopes))
+        return token
+
+    def revoke(self, token: str) -> None:
+        """Make an access token or the refresh token worthless."""
+        with self._lock:
+            self._tokens.pop(token, None)
+            self._revoked_refresh_tokens.add(token)
+
+    def admit(self, authorization: str | None, *, account_info: bool = False) -> dict[str, str]:
+        """Check a request and return the rate limit headers of its answer.
+
+        :param authorization: its Authorization header.
+        :param account_info: whether it asks for account information, which needs the scope ``oauth`` only.
+        :raises RefusalError: 401, 429 or 403.
+        """
+        token = self._token(authorization)
+        headers = self._count(token)
+        if account_info:
+            required: tuple[str, ...] = ("oauth",)
+            allowed = "oauth" in token.scopes
+        else:
+            required = SCHEMA_SCOPES
+            allowed = any(_SCHEMA_SCOPE.fullmatch(scope) for scope in token.scopes)
+        if not allowed:
+            raise RefusalError(
+                403,
+                "This app hasn't been granted all required scopes to make this call. Read more about required scopes "
+                "here: https://developers.hubspot.com/scopes.",
+                "MISSING_SCOPES",
+                errors=[
+                    {
+                        "message": "One or more of the following scopes are required.",
+                        "context": {"requiredGranularScopes": list(required)},
+                    }
+                ],
+                links={"scopes": "https://developers.hubspot.com/scopes"},
+            )
+        return headers
+
+    def _token(self, authorization: str | None) -> Token:
+        scheme, _, value = (authorization or "").partition(" ")
+        with self._lock:
+            token = self._tokens.get(value.strip()) if scheme.lower() == "bearer" else None
+        if token is None:
+            raise RefusalError(
+                401,
+                "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find "
+                "more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview",
+                "INVALID_AUTHENTICATION",
+            )
+        if token.expires_at is not None and token.expires_at <= self._clock():
+            ago = int(self._clock() - token.expires_at)
+            raise RefusalError(
+                401,
+                f"The OAuth token used to make this call expired {ago} second(s) ago.",
+                "EXPIRED_AUTHENTICATION",
+            )
+        return token
+
+    def _count(self, token: Token) -> dict[str, str]:
+        """Count one request; a refused one counts neither for the window nor for the day."""
+        settings, rates, now = self.settings, self._rates, self._clock()
+        headers: dict[str, str] = {}
+        with self._lock:
+            while rates.recent and rates.recent[0] <= now - _WINDOW_SECONDS:
+                rates.recent.popleft()
+            today = self._local_time().date() if settings.daily_limit is not None else None
+            if rates.day != today:
+                rates.day, rates.today = today, 0
+            exhausted = None
+            if settings.daily_limit is not None and rates.today >= settings.daily_limit:
+                exhausted = "DAILY"
+            elif settings.rate_limit is not None and len(rates.recent) >= settings.rate_limit:
+                exhausted = "TEN_SECONDLY_ROLLING"
+            else:
+                rates.today += 1
+                if settings.rate_limit is not None:
+                    rates.recent.append(now)
+            if settings.rate_limit is not None:
+                headers["X-HubSpot-RateLimit-Max"] = str(settings.rate_limit)
+                headers["X-HubSpot-RateLimit-Remaining"] = str(max(0, settings.rate_limit - len(rates.recent)))
+                headers["X-HubSpot-RateLimit-Interval-Milliseconds"] = str(_WINDOW_SECONDS * 1000)
+            if settings.daily_limit is not None and not token.oauth:
+                headers["X-HubSpot-RateLimit-Daily"] = str(settings.daily_limit)
+                headers["X-HubSpot-RateLimit-Daily-Remaining"] = str(max(0, settings.daily_limit - rates.today))
+        if exhausted is not None:
+            policy = exhausted.lower().replace("_rolling", "").replace("_", "-")
+            refusal = RefusalError(
+                429,
+                f"You have reached your {exhausted.lower()} limit.",
+                None,
+                errorType="RATE_LIMIT",
+                policyName=exhausted,
+                groupName=f"publicapi:private_app-api-calls-{policy}:0:{settings.portal_id}",
+            )
+            refusal.headers = headers
+            raise refusal
+        return headers
+
+    def exchange(self, form: dict[str, str]) -> dict[str, Any]:
+        """Answer the OAuth token endpoint ("Manage tokens"); only refreshing is simulated.
+
+        :raises RefusalError: its body has an OAuth ``error`` beside HubSpot's ``status``.
+        """
+        app = self.oauth
+
+        def refusal(status: str, error: str, message: str) -> RefusalError:
+            return RefusalError(400, message, None, status=status, error=error, error_description=message)
+
+        if form.get("grant_type") != "refresh_token":
+            raise refusal("BAD_GRANT_TYPE", "unsupported_grant_type", "missing or unknown grant_type")
+        if form.get("client_id") != app.client_id:
+            raise refusal("BAD_CLIENT_ID", "invalid_client", "missing or unknown client_id")
+        if form.get("client_secret") != app.client_secret:
+            raise refusal("BAD_CLIENT_SECRET", "invalid_client", "missing or invalid client_secret")
+        if form.get("refresh_token") != app.refresh_token or app.refresh_token in self._revoked_refresh_tokens:
+            raise refusal("BAD_REFRESH_TOKEN", "invalid_grant", "refresh token is invalid, expired or revoked")
+        access_token = f"simulator-oauth-{uuid.uuid4()}"
+        with self._lock:
+            self._tokens[access_token] = Token(app.scopes, oauth=True, expires_at=self._clock() + app.expires_in)
+        return {
+            "access_token": access_token,
+            "refresh_token": app.refresh_token,
+            "expires_in": int(app.expires_in),
+            "token_type": "bearer",
+            "token_use": "access_token",
+            "hub_id": self.settings.portal_id,
+            "scopes": list(app.scopes),
+        }

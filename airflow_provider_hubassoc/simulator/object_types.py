@@ -1,0 +1,127 @@
+"""Standard CRM object types, how HubSpot lets them be spelled, and HubSpot's own association types."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class ObjectType:
+    """One CRM object type.
+
+    :param id: object type id, e.g. ``0-1`` or ``2-130001``.
+    :param name: how HubSpot names it in messages, e.g. ``CONTACT``.
+    :param spellings: lower-case spellings that a path may use.
+    """
+
+    id: str
+    name: str
+    spellings: tuple[str, ...]
+
+    @property
+    def custom(self) -> bool:
+        """Whether a portal's admin made it."""
+        return self.id.startswith("2-")
+
+
+@dataclass
+class AssociationType:
+    """One association type in one direction.
+
+    :param category: HUBSPOT_DEFINED or USER_DEFINED; (category, type_id) is its identity, since HubSpot
+        numbers its own types and the users' independently.
+    :param label: None for the unlabeled type of a pair.
+    :param inverse_id: type id of the other direction, None where HubSpot lists none.
+    :param name: HubSpot's description, or the internal name given by a user.
+    """
+
+    from_id: str
+    to_id: str
+    category: str
+    type_id: int
+    label: str | None
+    inverse_id: int | None
+    name: str
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """Where it stands among all types."""
+        return self.from_id, self.to_id, self.category, self.type_id
+
+
+# "Object type IDs" in HubSpot's guide "Understanding the CRM APIs". The singular is listed after the plural
+# where it is not the plural without its s.
+_STANDARD = {
+    "0-1": ("CONTACT", "contacts"),
+    "0-2": ("COMPANY", "companies", "company"),
+    "0-3": ("DEAL", "deals"),
+    "0-5": ("TICKET", "tickets"),
+    "0-7": ("PRODUCT", "products"),
+    "0-8": ("LINE_ITEM", "line_items"),
+    "0-14": ("QUOTE", "quotes"),
+    "0-18": ("COMMUNICATION", "communications"),
+    "0-19": ("FEEDBACK_SUBMISSION", "feedback_submissions"),
+    "0-27": ("TASK", "tasks"),
+    "0-46": ("NOTE", "notes"),
+    "0-47": ("MEETING_EVENT", "meetings"),
+    "0-48": ("CALL", "calls"),
+    "0-49": ("EMAIL", "emails"),
+    "0-53": ("INVOICE", "invoices"),
+    "0-54": ("MARKETING_EVENT", "marketing_events"),
+    "0-69": ("SUBSCRIPTION", "subscriptions"),
+    "0-74": ("GOAL_TARGET", "goals"),
+    "0-84": ("DISCOUNT", "discounts"),
+    "0-85": ("FEE", "fees"),
+    "0-86": ("TAX", "taxes", "tax"),
+    "0-101": ("COMMERCE_PAYMENT", "commerce_payments"),
+    "0-115": ("USER", "users"),
+    "0-116": ("POSTAL_MAIL", "postal_mail"),
+    "0-123": ("ORDER", "orders"),
+    "0-136": ("LEAD", "leads"),
+    "0-142": ("CART", "carts"),
+    "0-162": ("SERVICE", "services"),
+    "0-410": ("COURSE", "courses"),
+    "0-420": ("LISTING", "listings"),
+    "0-421": ("APPOINTMENT", "appointments"),
+    "0-970": ("PROJECT", "projects"),
+}
+
+
+def standard_object_types() -> list[ObjectType]:
+    """Return the object types that every portal has."""
+    types = []
+    for object_id, (name, plural, *singular) in _STANDARD.items():
+        spellings = (plural, *(singular or [plural.removesuffix("s")]), name.lower())
+        types.append(ObjectType(object_id, name, tuple(dict.fromkeys(spellings))))
+    return types
+
+
+def custom_object_type(object_id: str, name: str, portal_id: int) -> ObjectType:
+    """Return a custom object type; HubSpot takes its full name, but never the bare one."""
+    full_name = f"p{portal_id}_{name}"
+    return ObjectType(object_id, full_name, (full_name.lower(), f"p_{name}".lower()))
+
+
+def hubspot_association_types() -> list[AssociationType]:
+    """Return the association types of "Associate records", HubSpot's list of type ids."""
+    text = resources.files("airflow_provider_hubassoc").joinpath("association_types.json").read_text("utf-8")
+    rows = json.loads(text)
+    by_label = {(row["fromObjectTypeId"], row["toObjectTypeId"], row["label"]): row["typeId"] for row in rows}
+    types = []
+    for row in rows:
+        from_id, to_id, label, type_id = (row[key] for key in ("fromObjectTypeId", "toObjectTypeId", "label", "typeId"))
+        inverse = by_label.get((to_id, from_id, label))
+        if from_id == to_id and label is not None:
+            # A labelled type between records of one kind is paired, e.g. 13 Child Company and 14 Parent Company.
+            inverse = next(
+                (
+                    other
+                    for (f, t, lab), other in by_label.items()
+                    if (f, t) == (from_id, to_id) and lab not in (None, label)
+                ),
+                type_id,
+            )
+        types.append(AssociationType(from_id, to_id, "HUBSPOT_DEFINED", type_id, label, inverse, row["name"]))
+    return types

@@ -1,0 +1,42 @@
+"""What all tests share: an Airflow that may not use a database, and a HubSpot of their own.
+
+Airflow reads its configuration when it is first imported, so it is given here, before any test module is.
+The metadata database lies in a folder that does not exist: a test which needs one fails. Those which run a
+real Airflow (``tests/real_airflow``) start it in processes of its own.
+"""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_hubassoc.simulator import Simulator
+from tests.real_airflow import environment
+
+_home = tempfile.mkdtemp(prefix="airflow-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+environment.become(
+    {
+        "AIRFLOW_HOME": _home,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": f"{_home}/dags",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/nonexistent/airflow.db",
+    }
+)
+
+
+@pytest.fixture
+def hubspot() -> Iterator[Simulator]:
+    """Start an embedded HubSpot with an empty portal, which answers at once."""
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def hubspot_conn(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make the embedded HubSpot the one that Airflow's default connection leads to; return its id."""
+    for name, value in environment.connection_variable(hubspot.url, hubspot.token).items():
+        monkeypatch.setenv(name, value)
+    return environment.CONNECTION_ID

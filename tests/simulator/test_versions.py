@@ -1,0 +1,74 @@
+"""What differs between the versions of the API: paths and status codes."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_hubassoc.simulator import Simulator
+
+from .client import Api, limit
+
+ROOTS = [
+    "/crm/v4/associations",
+    "/crm/associations/v4",
+    "/crm/associations/2025-09",
+    "/crm/associations/2026-03",
+    "/crm/associations/2026-09",
+]
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_path_has_every_endpoint(hubspot, root):
+    api = Api(hubspot, root=root)
+    assert api.batch("create", "contacts/companies", limit(279, 5)).status_code == 201
+    assert api.batch("update", "contacts/companies", limit(279, 6)).status_code == 200
+    assert [one["userEnforcedMaxToObjectIds"] for one in api.limits("contacts/companies")] == [6]
+    assert len(api.limits("all")) == 2
+    assert api.batch("purge", "contacts/companies", limit(279)).status_code == 204
+    type_id = api.label("POST", "contacts/companies", {"name": "x", "label": "X"}).json()["results"][-1]["typeId"]
+    assert api.label("PUT", "contacts/companies", {"associationTypeId": type_id, "label": "Y"}).status_code == 204
+    assert api.label("DELETE", "contacts/companies", suffix=f"/{type_id}").status_code == 204
+    assert len(api.labels("contacts/companies")) == 3
+
+
+@pytest.mark.parametrize(
+    ("version", "codes", "flawed"),
+    [
+        ("2026-03", [201, 200, 204], 207),
+        ("v4", [201, 200, 204], 207),
+        ("2026-09", [200, 200, 200], 200),
+        ("2025-09", [200, 200, 200], 200),
+    ],
+)
+def test_status_codes(simulate, version, codes, flawed):
+    api = simulate(spec_version=version)
+    answers = [
+        api.batch("create", "contacts/companies", limit(279, 5)),
+        api.batch("update", "contacts/companies", limit(279, 6)),
+        api.batch("purge", "contacts/companies", limit(279)),
+    ]
+    assert [one.status_code for one in answers] == codes
+    if codes[2] == 200:
+        assert set(answers[2].json()) == {"status", "startedAt", "completedAt"}
+    for action, value in (("create", 5), ("update", 5), ("purge", None)):
+        answer = api.batch(action, "contacts/companies", limit(4, value))
+        assert answer.status_code == flawed
+        assert answer.json()["status"] == "CANCELED"
+        assert answer.json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"spec_version": "2027-03"},
+        {"partial_status": "PENDING"},
+        {"limit_rule_status": 500},
+        {"create_existing": "ignore"},
+        {"processing_seconds": -1},
+        {"latency_seconds": float("nan")},
+        {"time_zone": "Mars/Olympus"},
+    ],
+)
+def test_settings_that_no_portal_could_have(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Simulator(**options)
