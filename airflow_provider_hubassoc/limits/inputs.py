@@ -56,14 +56,13 @@ def parse_inputs(
     ]
     if is_known(action) and action not in ACTIONS:
         problems.append(f"action: must be one of {', '.join(ACTIONS)}, got {_shown(action)}")
-    if not (is_known(inputs) and is_known(action)):
+    if not is_known(inputs):
         inputs = []
     elif not isinstance(inputs, (list, tuple)):
         problems.append(f"inputs: must be a list, got {type(inputs).__name__}")
+        inputs = []
     elif not inputs:
         problems.append("inputs: must hold at least one input")
-    if problems:
-        raise LimitInputsError(problems)
 
     parsed: dict[int, LimitInput] = {}
     for index, raw in enumerate(inputs):
@@ -90,7 +89,7 @@ def parse_seconds(values: Mapping[str, Any]) -> dict[str, float]:
     for name, value in values.items():
         try:
             number = value.total_seconds() if isinstance(value, timedelta) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if isinstance(value, bool) or not 0 < number < math.inf:
             problems.append(f"{name}: must be a number of seconds above 0, got {_shown(value)}")
@@ -101,11 +100,11 @@ def parse_seconds(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _is_object_type(value: Any) -> bool:
-    return isinstance(value, str) and value.strip(".") != "" and value == value.strip()
+    return isinstance(value, str) and value.strip(".") != "" and value == value.strip() and value.isprintable()
 
 
 def _parse_input(
-    where: str, raw: Any, action: Action, is_known: Callable[[Any], bool]
+    where: str, raw: Any, action: Any, is_known: Callable[[Any], bool]
 ) -> tuple[LimitInput | None, list[str]]:
     if not is_known(raw):
         return None, []
@@ -113,12 +112,15 @@ def _parse_input(
         raw = raw.to_wire()
     if not isinstance(raw, Mapping):
         return None, [f"{where}: must be a mapping, got {type(raw).__name__}"]
-    wanted = ["category", "typeId"] + (["maxToObjectIds"] if action != "purge" else [])
+    wanted = ["category", "typeId"] + (["maxToObjectIds"] if action in ("create", "update") else [])
+    # What an action that is not known yet, or not right, does with a limit cannot be said.
+    allowed = wanted if action in ACTIONS else [*wanted, "maxToObjectIds"]
     problems = [f"{where}.{key}: is missing" for key in wanted if key not in raw]
     problems += [
-        f"{where}.{_shown(key)}: is not part of an input of {action} ({', '.join(wanted)})"
+        f"{where}.{_shown(key)}: is not part of an input{f' of {action}' if action in ACTIONS else ''}"
+        f" ({', '.join(allowed)})"
         for key in raw
-        if key not in wanted
+        if key not in allowed
     ]
     category = raw.get("category")
     if isinstance(category, AssociationCategory):
@@ -126,13 +128,13 @@ def _parse_input(
     if "category" in raw and is_known(category) and category not in _CATEGORIES:
         problems.append(f"{where}.category: must be one of {', '.join(_CATEGORIES)}, got {_shown(category)}")
     numbers: dict[str, int] = {}
-    for key in wanted[1:]:
+    for key in allowed[1:]:
         number = _int32(raw.get(key))
         if number is not None:
             numbers[key] = number
         elif key in raw and is_known(raw[key]):
             problems.append(f"{where}.{key}: must be an integer from 1 to {MAX_INT32}, got {_shown(raw[key])}")
-    if problems or category not in _CATEGORIES or len(numbers) < len(wanted) - 1:
+    if problems or category not in _CATEGORIES or any(key not in numbers for key in wanted[1:]):
         return None, problems
     return LimitInput.model_validate({"category": category, **numbers}), []
 
@@ -153,11 +155,13 @@ def _duplicates(parsed: dict[int, LimitInput]) -> list[str]:
     ]
 
 
-def _above_object_limit(parsed: dict[int, LimitInput], from_object_type: str, to_object_type: str) -> list[str]:
+def _above_object_limit(parsed: dict[int, LimitInput], from_object_type: Any, to_object_type: Any) -> list[str]:
     """Find label limits above the object limit. Source: HubSpot's changelog "Introducing custom association limits".
 
     Equality is left to HubSpot: its documents contradict one another there.
     """
+    if not (_is_object_type(from_object_type) and _is_object_type(to_object_type)):
+        return []
     unlabeled = unlabeled_type_id(from_object_type, to_object_type)
     by_type = {each.identity: each.max_to_object_ids for each in parsed.values()}
     object_limit = by_type.get((AssociationCategory.HUBSPOT_DEFINED.value, unlabeled)) if unlabeled else None
@@ -186,5 +190,8 @@ def _unlabeled_types() -> dict[tuple[str, str], int]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no integer of more than some thousand digits
+        return f"a huge {type(value).__name__}"
     return text if len(text) <= 60 else text[:59] + "…"

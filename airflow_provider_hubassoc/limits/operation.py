@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
@@ -38,8 +38,11 @@ from airflow_provider_hubassoc.hubspot.object_types import display_name
 _STATUS_LINKS = ("status", "self")
 """Names under which a batch's ``links`` may lead to its state; others lead to documentation."""
 
-_TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d+)(?![\w-])")
+_TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d{1,10})(?![\w-])")
 """How HubSpot's errors name an association type: ``<ordinal of the category>-<typeId>``, 0 for HUBSPOT_DEFINED."""
+
+_MAX_MESSAGE = 500
+"""Characters of HubSpot's message about one input that are shown."""
 
 _GROWTH = 1.5
 _JITTER = 0.1
@@ -55,7 +58,7 @@ class BatchOperation(BaseModel):
     :param action: create, update or purge.
     :param from_object_type: object type as the user spelled it.
     :param to_object_type: the same, for the other side.
-    :param inputs: what was asked for.
+    :param inputs: what was asked for; in an update, an input without a limit expects that there is none.
     :param status: HubSpot's status, or COMPLETE once a read showed everything in force.
     :param results: what HubSpot says it has set.
     :param errors: what HubSpot says against it.
@@ -71,7 +74,7 @@ class BatchOperation(BaseModel):
     action: Action
     from_object_type: str
     to_object_type: str
-    inputs: list[LimitInput]
+    inputs: list[LimitInput] = Field(min_length=1)
     status: BatchStatus = BatchStatus.PENDING
     results: list[AssociationLimit] = []
     errors: list[ErrorDetail] = []
@@ -83,6 +86,16 @@ class BatchOperation(BaseModel):
     started_at: str | None = None
     completed_at: str | None = None
     correlation_id: str | None = None
+
+    @model_validator(mode="after")
+    def _inputs_fit_the_action(self) -> BatchOperation:
+        # Without this, a handle that lost its limits would be in force where there are none.
+        has_limit = [each.max_to_object_ids is not None for each in self.inputs]
+        if (self.action == "create" and not all(has_limit)) or (self.action == "purge" and any(has_limit)):
+            raise ValueError(
+                f"inputs: maxToObjectIds is needed by create, and not part of purge; this is {self.action}"
+            )
+        return self
 
     # -- from and to plain JSON --
 
@@ -134,9 +147,10 @@ class BatchOperation(BaseModel):
             return False
         if self.status is BatchStatus.CANCELED:
             return True
-        if not self._has_errors:
-            return False
-        return self.status is BatchStatus.COMPLETE or len(self.applied) + len(self.refused) == len(self.inputs)
+        if self.status is BatchStatus.COMPLETE:
+            return self._has_errors
+        refused = len(self.refused)
+        return refused > 0 and len(self.applied) + refused == len(self.inputs)
 
     @property
     def applied(self) -> list[LimitInput]:
@@ -147,7 +161,12 @@ class BatchOperation(BaseModel):
     def refused(self) -> list[tuple[LimitInput, list[ErrorDetail]]]:
         """The inputs HubSpot will not apply, each with the errors that speak of it."""
         named = {each.identity: [error for error in self.errors if _speaks_of(error, each)] for each in self.inputs}
-        general = [error for error in self.errors if not any(error in errors for errors in named.values())]
+        # Before the end, an error that names no input says nothing about any one of them.
+        general = [
+            error
+            for error in self.errors
+            if self.status.is_terminal and not any(error in errors for errors in named.values())
+        ]
         canceled = self.status is BatchStatus.CANCELED
         refused = []
         for each in self.inputs:
@@ -178,7 +197,7 @@ class BatchOperation(BaseModel):
             is_complete = self.status is BatchStatus.COMPLETE and not self._has_errors
             return is_complete or any(result.identity == each.identity for result in self.results)
         return any(
-            result.identity == each.identity and result.max_to_object_ids in (each.max_to_object_ids, None)
+            result.identity == each.identity and result.max_to_object_ids == each.max_to_object_ids
             for result in self.results
         )
 
@@ -340,7 +359,7 @@ def poll_delay(elapsed: float, interval: float, maximum: float) -> float:
 
     :param elapsed: seconds waited so far.
     :param interval: the first wait, seconds.
-    :param maximum: the longest wait, seconds.
+    :param maximum: the longest wait, seconds; the jitter may add a tenth.
     """
     return min(interval + (_GROWTH - 1) * elapsed, max(interval, maximum)) * random.uniform(1 - _JITTER, 1 + _JITTER)
 
@@ -353,7 +372,7 @@ def describe(each: LimitInput) -> str:
 
 def _reason(error: ErrorDetail) -> str:
     kind = ", ".join(part for part in (error.category, error.sub_category) if part)
-    return f"{error.message or 'no message'}{f' [{kind}]' if kind else ''}"
+    return f"{error.message[:_MAX_MESSAGE] or 'no message'}{f' [{kind}]' if kind else ''}"
 
 
 def _speaks_of(error: ErrorDetail, each: LimitInput) -> bool:

@@ -1,0 +1,647 @@
+"""Plan -> HubSpot: what to read, in which order to write, and the account of what happened.
+
+The least number of requests: one read for each direction (and one of its labels where a name needs it), one batch for
+each direction and action that has changes, one read for each direction that was written, to see it settled.
+Directions do not depend on one another and are handled concurrently; within one, a request is only sent when the one
+before has come into force.
+
+Interrupted anywhere, everything can be run again: each limit is either as it was or as it shall be, and a new plan
+has only what is left.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.errors import (
+    HubSpotAuthenticationError,
+    HubSpotError,
+    HubSpotRateLimitError,
+    HubSpotSettingsError,
+    HubSpotTLSError,
+)
+from airflow_provider_hubassoc.hubspot.models import (
+    AssociationCategory,
+    AssociationLabel,
+    BatchStatus,
+    LimitInput,
+    TypeIdentity,
+)
+from airflow_provider_hubassoc.limits.association_types import Direction
+from airflow_provider_hubassoc.limits.config import LimitsConfig
+from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+from airflow_provider_hubassoc.limits.order import Step, steps
+from airflow_provider_hubassoc.limits.pacing import Pacer
+from airflow_provider_hubassoc.limits.plan import (
+    Change,
+    DirectionState,
+    NewLabel,
+    Plan,
+    PortalState,
+    UnreadDirection,
+    needs_labels,
+)
+
+Status = Literal["applied", "refused", "unconfirmed", "not attempted"]
+Progress = Callable[[str, int, int], None]
+"""Told what is being done ("read", "write", "verify"), how many directions are done, and of how many."""
+
+MAX_CONCURRENCY = 8
+
+_FATAL = (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotSettingsError, HubSpotTLSError)
+"""Errors that every other request would meet as well, so that they end everything."""
+
+_POLL_INTERVAL = 0.5
+_MAX_POLL_INTERVAL = 5.0
+_MAX_POLL_FAILURES = 5
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one change, or of one label to create.
+
+    :param change: the change, or the label.
+    :param status: ``unconfirmed``: sent, but it is not known whether HubSpot carried it out.
+    :param reason: why it is not applied.
+    :param cause: the error behind it, if it was one of a whole request.
+    """
+
+    change: Change | NewLabel
+    status: Status
+    reason: str | None = None
+    cause: HubSpotError | None = None
+
+
+@dataclass
+class ApplyReport:
+    """The full account of an apply.
+
+    :param outcomes: what became of every change and new label.
+    :param unread: directions of which nothing was known when the plan was made.
+    :param to_verify: one operation for each direction that was written, with everything that a read of it shall
+        show; the handles can be given to whoever waits for them.
+    :param settled: whether reads have shown everything applied in force; None if that was not looked at.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    unread: list[UnreadDirection] = field(default_factory=list)
+    to_verify: list[BatchOperation] = field(default_factory=list)
+    settled: bool | None = None
+
+    def of(self, status: Status) -> list[Outcome]:
+        """Return the outcomes of one status."""
+        return [outcome for outcome in self.outcomes if outcome.status == status]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is applied, and nothing contradicts it."""
+        return len(self.of("applied")) == len(self.outcomes) and not self.unread and self.settled is not False
+
+    @property
+    def retryable(self) -> bool:
+        """Whether running again may do what is left without anybody changing anything."""
+        failed = [outcome for outcome in self.outcomes if outcome.status in ("refused", "unconfirmed")]
+        may_pass = [each.cause.retryable if each.cause else each.status == "unconfirmed" for each in failed]
+        may_pass += [unread.retryable for unread in self.unread]
+        return any(may_pass) or (not may_pass and self.settled is False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which running again makes sense, if HubSpot named a time."""
+        asked = [each.cause.retry_after for each in self.outcomes if each.cause]
+        return max((seconds for seconds in asked if seconds is not None), default=None)
+
+    @property
+    def summary(self) -> str:
+        """One line: ``Applied 3 of 4: 1 refused. Settled.``"""
+        if not self.outcomes:
+            head = "Nothing to apply"
+        else:
+            head = f"Applied {len(self.of('applied'))} of {len(self.outcomes)}"
+            others: tuple[Status, ...] = ("refused", "unconfirmed", "not attempted")
+            rest = [f"{len(self.of(status))} {status}" for status in others if self.of(status)]
+            head += f": {', '.join(rest)}" if rest else ""
+        unread = f" {len(self.unread)} direction(s) could not be read." if self.unread else ""
+        settled = {True: " Settled.", False: " Not settled yet.", None: ""}[self.settled]
+        return f"{head}.{unread}{settled}"
+
+    def lines(self) -> list[str]:
+        """Return the summary and one line for everything that is not applied."""
+        return account_lines(self.to_dict())
+
+    def raise_for_failure(self) -> None:
+        """Raise unless everything is applied.
+
+        :raises ApplyError: with the full account.
+        """
+        if not self.ok:
+            raise ApplyError(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the account as plain JSON types."""
+        return {
+            "summary": self.summary,
+            "ok": self.ok,
+            "settled": self.settled,
+            "retryable": self.retryable,
+            "retry_after": self.retry_after,
+            **{_key(status): [_outcome_json(each) for each in self.of(status)] for status in _STATUSES},
+            "unread": [{**unread.model_dump(mode="json"), "text": str(unread)} for unread in self.unread],
+        }
+
+
+_STATUSES: tuple[Status, ...] = ("applied", "refused", "unconfirmed", "not attempted")
+
+
+class ApplyError(Exception):
+    """Not everything of a plan is applied.
+
+    :param account: the full account (:meth:`ApplyReport.to_dict`), also where it has been through JSON.
+    """
+
+    def __init__(self, account: Mapping[str, Any]) -> None:
+        self.account = dict(account)
+        self.retryable: bool = bool(account.get("retryable", False))
+        self.retry_after: float | None = account.get("retry_after")
+        super().__init__("\n".join(account_lines(account)))
+
+
+def account_lines(account: Mapping[str, Any]) -> list[str]:
+    """Return the summary of an account and one line for everything that is not applied."""
+    lines = [account["summary"], *(unread["text"] for unread in account["unread"])]
+    for status in _STATUSES[1:]:
+        for each in account[_key(status)]:
+            lines.append(f"{each['text']}: {status}{f' ({reason})' if (reason := each['reason']) else ''}")
+    return lines
+
+
+def _key(status: Status) -> str:
+    return status.replace(" ", "_")
+
+
+def read_state(
+    config: LimitsConfig,
+    client: HubSpotClient,
+    *,
+    max_concurrency: int = MAX_CONCURRENCY,
+    progress: Progress | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PortalState:
+    """Read from a portal what is needed to plan.
+
+    One read for each direction, and one of its labels where a name needs it (:func:`~.plan.needs_labels`). A
+    direction that cannot be read does not stop the others.
+
+    :param config: of one portal.
+    :param client: of the portal.
+    :param max_concurrency: requests at the same time.
+    :param progress: called after each direction.
+    :param sleep: waits, seconds; it may raise to end everything early.
+    :raises HubSpotError: if no direction can be read: the token is not accepted, the rate limit is used up ...
+    """
+    associations = {
+        Direction(each.from_object_type, each.to_object_type): each for each in config.for_portal().associations
+    }
+
+    def read(direction: Direction, pacer: Pacer) -> DirectionState:
+        limits = pacer.call(lambda: client.get_limits(*direction))
+        wanted = needs_labels(associations[direction], limits)
+        return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if wanted else None)
+
+    return _read_each(associations, read, client, max_concurrency, progress, sleep)
+
+
+def read_again(
+    plan: Plan,
+    client: HubSpotClient,
+    *,
+    max_concurrency: int = MAX_CONCURRENCY,
+    progress: Progress | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PortalState:
+    """Read again what a plan was made from, for :meth:`~.plan.Plan.rebased`. Parameters as :func:`read_state`."""
+    labels = {read.direction: read.labels for read in plan.directions}
+
+    def read(direction: Direction, pacer: Pacer) -> DirectionState:
+        limits = pacer.call(lambda: client.get_limits(*direction))
+        return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if labels[direction] else None)
+
+    return _read_each(labels, read, client, max_concurrency, progress, sleep)
+
+
+def _read_each(
+    directions: Iterable[Direction],
+    read: Callable[[Direction, Pacer], DirectionState],
+    client: HubSpotClient,
+    max_concurrency: int,
+    progress: Progress | None,
+    sleep: Callable[[float], None],
+) -> PortalState:
+    pacer = Pacer(client, 2 * max_concurrency, sleep=sleep)
+
+    def attempt(direction: Direction) -> DirectionState | UnreadDirection:
+        try:
+            return read(direction, pacer)
+        except _FATAL:
+            raise
+        except HubSpotError as error:
+            return UnreadDirection(
+                from_object_type=direction.from_object_type,
+                to_object_type=direction.to_object_type,
+                reason=str(error),
+                retryable=error.retryable,
+            )
+
+    found = concurrently("read", list(directions), attempt, max_concurrency, progress)
+    return PortalState(
+        {direction: state for direction, state in found.items() if isinstance(state, DirectionState)},
+        {direction: state for direction, state in found.items() if isinstance(state, UnreadDirection)},
+    )
+
+
+def apply_plan(
+    plan: Plan,
+    client: HubSpotClient,
+    *,
+    max_concurrency: int = MAX_CONCURRENCY,
+    verify_timeout: float | None = 60.0,
+    progress: Progress | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ApplyReport:
+    """Make the changes of a plan, and read back until they are settled.
+
+    Whatever goes wrong with HubSpot is in the report; one direction's failure does not stop the others. Only what
+    every request would meet stops everything, such as a token that HubSpot does not accept.
+
+    :param plan: made from the portal as it is; an older one goes through :meth:`~.plan.Plan.rebased` first.
+    :param client: of the portal.
+    :param max_concurrency: directions at the same time.
+    :param verify_timeout: how long to wait for a slow batch to end and, after the writes, for reads to show
+        everything in force, seconds; None not to verify (a slow batch is then waited for up to 60 s).
+    :param progress: called after each direction.
+    :param sleep: waits, seconds; it may raise to end everything early.
+    :return: the full account.
+    """
+    return _Apply(plan, client, max_concurrency, verify_timeout, progress, sleep).run()
+
+
+class _Apply:
+    def __init__(
+        self,
+        plan: Plan,
+        client: HubSpotClient,
+        max_concurrency: int,
+        verify_timeout: float | None,
+        progress: Progress | None,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._plan = plan
+        self._client = client
+        self._max_concurrency = max_concurrency
+        self._verify_timeout = verify_timeout
+        self._progress = progress
+        self._sleep = sleep
+        self._pacer = Pacer(client, 2 * max_concurrency, sleep=sleep)
+        self._stopped: HubSpotError | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> ApplyReport:
+        report = ApplyReport(unread=list(self._plan.unread))
+        made = self._create_labels(report)
+        by_direction: dict[Direction, list[Change]] = {}
+        for change in self._plan.writes:
+            if change.type_id is None:
+                identity = made.get((change.direction, change.label or ""))
+                if identity is None:
+                    report.outcomes.append(Outcome(change, "not attempted", "the type of its label is not known"))
+                    continue
+                change = change.model_copy(update={"category": identity[0], "type_id": identity[1]})
+            by_direction.setdefault(change.direction, []).append(change)
+        written = concurrently(
+            "write",
+            list(by_direction),
+            lambda direction: self._write(direction, by_direction[direction]),
+            self._max_concurrency,
+            self._progress,
+        )
+        for direction in by_direction:
+            report.outcomes += written[direction]
+        report.to_verify = [
+            _expectation(direction, written[direction])
+            for direction in by_direction
+            if any(outcome.status in ("applied", "unconfirmed") for outcome in written[direction])
+        ]
+        if self._verify_timeout is not None and report.to_verify and self._stopped is None:
+            self._verify(report)
+        return report
+
+    # -- labels --
+
+    def _create_labels(self, report: ApplyReport) -> dict[tuple[Direction, str], TypeIdentity]:
+        """Create the plan's labels and return the association types of their two sides."""
+        by_pair: dict[frozenset[str], list[NewLabel]] = {}
+        for label in self._plan.new_labels:
+            by_pair.setdefault(frozenset(label.direction), []).append(label)
+        done = concurrently(
+            "create labels",
+            list(by_pair),
+            lambda pair: self._create_labels_of_pair(by_pair[pair]),
+            self._max_concurrency,
+            self._progress,
+        )
+        made: dict[tuple[Direction, str], TypeIdentity] = {}
+        for pair in by_pair:
+            outcomes, types = done[pair]
+            report.outcomes += outcomes
+            made |= types
+        return made
+
+    def _create_labels_of_pair(
+        self, labels: Sequence[NewLabel]
+    ) -> tuple[list[Outcome], dict[tuple[Direction, str], TypeIdentity]]:
+        outcomes: list[Outcome] = []
+        types: dict[tuple[Direction, str], TypeIdentity] = {}
+        unknown: list[NewLabel] = []
+        for label in labels:
+            if self._stopped is not None:
+                outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
+                continue
+            try:
+                rows = self._pacer.call(lambda label=label: self._create_label(label))  # type: ignore[misc]
+            except HubSpotError as error:
+                self._note(error)
+                if error.outcome_unknown:
+                    unknown.append(label)
+                else:
+                    outcomes.append(Outcome(label, "refused", str(error), error))
+                continue
+            outcomes.append(Outcome(label, "applied"))
+            types |= _types_of(label, rows)
+        return outcomes + self._look_up(labels, unknown, outcomes, types), types
+
+    def _create_label(self, label: NewLabel) -> list[AssociationLabel]:
+        return self._client.create_label(
+            *label.direction, label=label.label, name=label.name, inverse_label=label.inverse
+        )
+
+    def _look_up(
+        self,
+        labels: Sequence[NewLabel],
+        unknown: Sequence[NewLabel],
+        outcomes: Sequence[Outcome],
+        types: dict[tuple[Direction, str], TypeIdentity],
+    ) -> list[Outcome]:
+        """Read the labels of a direction where an answer did not tell the types the plan needs.
+
+        A label that is the same from both sides is two types in one answer, in no reliable order (HubSpot's guide).
+
+        :return: the outcomes of the labels whose creation was never answered.
+        """
+        refused = {id(outcome.change) for outcome in outcomes if outcome.status != "applied"}
+        created = [label for label in labels if id(label) not in refused]
+        needed = {(change.direction, change.label) for change in self._plan.writes if change.type_id is None}
+        sides = {side for label in created for side in _sides(label) if side in needed}
+        to_read = {side[0] for side in sides if side not in types} | {label.direction for label in unknown}
+        failure: HubSpotError | None = None
+        for direction in sorted(to_read):
+            try:
+                rows = self._pacer.call(lambda direction=direction: self._client.get_labels(*direction))  # type: ignore[misc]
+            except HubSpotError as error:
+                self._note(error)
+                failure = error
+                continue
+            for row in rows:
+                if row.label and any((direction, row.label) in _sides(label) for label in created):
+                    types[(direction, row.label)] = row.identity
+        found = []
+        for label in unknown:
+            if (label.direction, label.label) in types:
+                found.append(Outcome(label, "applied"))
+            else:
+                reason = str(failure) if failure else "HubSpot did not answer, and the portal does not show the label"
+                found.append(Outcome(label, "unconfirmed", reason, failure))
+        return found
+
+    # -- limits --
+
+    def _write(self, direction: Direction, changes: Sequence[Change]) -> list[Outcome]:
+        """Send the batches of one direction, each when the one before has come into force."""
+        outcomes: list[Outcome] = []
+        halted: str | None = None
+        for step in steps(changes):
+            if self._stopped is not None:
+                halted = _why_stopped(self._stopped)
+            if halted is not None:
+                outcomes += [Outcome(change, "not attempted", halted) for change in step.changes]
+                continue
+            done = self._send(direction, step)
+            outcomes += done
+            if any(outcome.status != "applied" for outcome in done):
+                halted = "a change that has to come before it is not applied"
+        return outcomes
+
+    def _send(self, direction: Direction, step: Step) -> list[Outcome]:
+        send = {
+            "create": self._client.create_limits,
+            "update": self._client.update_limits,
+            "purge": self._client.purge_limits,
+        }[step.action]
+        operation = BatchOperation(
+            action=step.action,
+            from_object_type=direction.from_object_type,
+            to_object_type=direction.to_object_type,
+            inputs=[_input(change) for change in step.changes],
+        )
+        try:
+            operation = operation.with_answer(self._pacer.call(lambda: send(*direction, operation.inputs)))
+        except HubSpotError as error:
+            self._note(error)
+            status: Status = "unconfirmed" if error.outcome_unknown else "refused"
+            return [Outcome(change, status, str(error), error) for change in step.changes]
+        try:
+            operation = self._wait(operation)
+        except HubSpotError as error:
+            self._note(error)
+            return [Outcome(change, "unconfirmed", str(error), error) for change in step.changes]
+        return _outcomes(step, operation)
+
+    def _wait(self, operation: BatchOperation) -> BatchOperation:
+        """Wait for a batch that HubSpot has not finished with."""
+        timeout = 60.0 if self._verify_timeout is None else self._verify_timeout
+        wait = _wait_for(operation, timeout)
+        while not wait.operation.is_over:
+            self._sleep(wait.next_delay(time.time()))
+            wait.poll(self._read)
+        return wait.operation
+
+    def _read(self, operation: BatchOperation) -> BatchOperation:
+        link = operation.link_to_read
+        if link is not None:
+            return operation.with_answer(self._pacer.call(lambda: self._client.get_status(link)))
+        direction = operation.from_object_type, operation.to_object_type
+        return operation.with_limits(self._pacer.call(lambda: self._client.get_limits(*direction)))
+
+    # -- verification --
+
+    def _verify(self, report: ApplyReport) -> None:
+        """Read every direction that was written until it shows what was applied, or time is up.
+
+        What is unconfirmed is looked for in the same reads, but not waited for: it may never come.
+        """
+        pending = {Direction(each.from_object_type, each.to_object_type): each for each in report.to_verify}
+        applied: dict[Direction, set[TypeIdentity | None]] = {direction: set() for direction in pending}
+        for outcome in report.of("applied"):
+            if isinstance(outcome.change, Change):
+                applied[outcome.change.direction].add(outcome.change.identity)
+        read = concurrently(
+            "verify",
+            list(pending),
+            lambda direction: self._verified(pending[direction], applied[direction]),
+            self._max_concurrency,
+            self._progress,
+        )
+        in_force = {direction: set(operation.in_force or ()) for direction, operation in read.items()}
+        report.to_verify = list(read.values())
+        report.settled = all(applied[direction] <= in_force[direction] for direction in pending)
+        report.outcomes = [
+            Outcome(outcome.change, "applied")
+            if isinstance(outcome.change, Change)
+            and outcome.status == "unconfirmed"
+            and outcome.change.identity in in_force[outcome.change.direction]
+            else outcome
+            for outcome in report.outcomes
+        ]
+
+    def _verified(self, operation: BatchOperation, awaited: set[TypeIdentity | None]) -> BatchOperation:
+        wait = _wait_for(operation, self._verify_timeout)
+        try:
+            wait.poll(self._read)  # at once: a read is mostly right by the time the write is answered
+            while not awaited <= set(wait.operation.in_force or ()):
+                self._sleep(wait.next_delay(time.time()))
+                wait.poll(self._read)
+        except HubSpotError as error:
+            self._note(error)
+        return wait.operation
+
+    def _note(self, error: HubSpotError) -> None:
+        """Stop everything after an error that every further request would meet."""
+        if isinstance(error, _FATAL):
+            with self._lock:
+                self._stopped = self._stopped or error
+
+
+def _wait_for(operation: BatchOperation, timeout: float | None) -> Wait:
+    return Wait(
+        operation,
+        started_at=time.time(),
+        timeout=timeout,
+        poll_interval=_POLL_INTERVAL,
+        max_poll_interval=_MAX_POLL_INTERVAL,
+        max_poll_failures=_MAX_POLL_FAILURES,
+    )
+
+
+def _input(change: Change) -> LimitInput:
+    return LimitInput(
+        category=AssociationCategory(change.category),
+        type_id=change.type_id or 0,
+        max_to_object_ids=change.target,
+    )
+
+
+def _outcomes(step: Step, operation: BatchOperation) -> list[Outcome]:
+    """Say what became of each change of a batch that is over."""
+    applied = {each.identity for each in operation.applied}
+    refused = {each.identity: errors for each, errors in operation.refused}
+    outcomes = []
+    for change in step.changes:
+        identity = change.identity or ("", 0)
+        if identity in applied:
+            outcomes.append(Outcome(change, "applied"))
+        elif identity in refused:
+            reasons = "; ".join(error.message for error in refused[identity]) or "HubSpot gave no reason"
+            outcomes.append(Outcome(change, "refused", reasons))
+        else:
+            outcomes.append(Outcome(change, "unconfirmed", "HubSpot's answer does not mention it"))
+    return outcomes
+
+
+def _expectation(direction: Direction, outcomes: Sequence[Outcome]) -> BatchOperation:
+    """Return the operation that is over when a read of the direction shows every change in force.
+
+    A purged limit is expected as no limit, which is what an input without one means here.
+    """
+    changes = [
+        outcome.change
+        for outcome in outcomes
+        if isinstance(outcome.change, Change) and outcome.status in ("applied", "unconfirmed")
+    ]
+    return BatchOperation(
+        action="update",
+        from_object_type=direction.from_object_type,
+        to_object_type=direction.to_object_type,
+        inputs=[_input(change) for change in changes],
+        status=BatchStatus.COMPLETE,
+        verify=True,
+    )
+
+
+def _sides(label: NewLabel) -> list[tuple[Direction, str]]:
+    inverse = label.label if label.inverse is None else label.inverse
+    return [(label.direction, label.label), (label.direction.inverse, inverse)]
+
+
+def _types_of(label: NewLabel, rows: Sequence[AssociationLabel]) -> dict[tuple[Direction, str], TypeIdentity]:
+    """Read the types of a new label from HubSpot's answer, where its text alone says which side a row is."""
+    found: dict[tuple[Direction, str], TypeIdentity] = {}
+    for side in _sides(label):
+        types = {row.identity for row in rows if row.label == side[1]}
+        if len(types) == 1 and (label.inverse is not None or label.direction == label.direction.inverse):
+            found[side] = types.pop()
+    return found
+
+
+def _why_stopped(error: HubSpotError) -> str:
+    return f"stopped: {error}"
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {**outcome.change.model_dump(mode="json"), "text": str(outcome.change), "reason": outcome.reason}
+
+
+def concurrently(
+    what: str,
+    keys: Sequence[K],
+    work: Callable[[K], T],
+    max_concurrency: int,
+    progress: Progress | None,
+) -> dict[K, T]:
+    """Do the work for every key in a pool of threads; an exception ends it once the running work is done.
+
+    :return: the results, in the order of the keys.
+    """
+    if max_concurrency < 1:
+        raise ValueError("max_concurrency must be at least 1")
+    if not keys:
+        return {}
+    results: dict[K, T] = {}
+    with ThreadPoolExecutor(min(max_concurrency, len(keys)), thread_name_prefix="hubassoc") as pool:
+        futures = {pool.submit(work, key): key for key in keys}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                results[futures[future]] = future.result()
+                if progress is not None:
+                    progress(what, done, len(keys))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return {key: results[key] for key in keys}

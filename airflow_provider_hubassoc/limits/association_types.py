@@ -1,0 +1,41 @@
+"""Directions of limits, and which of them HubSpot's own association types belong to.
+
+Source: HubSpot's guide "Associate records", the list of association type ids. It may grow, so nothing is refused
+for not being in it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from airflow_provider_hubassoc.hubspot.object_types import display_name
+
+
+class Direction(NamedTuple):
+    """From one object type to another.
+
+    Both as they are sent to HubSpot. Directions are the same if their object types are the same when normalised;
+    a config and what is made from it hold each direction in one spelling.
+    """
+
+    from_object_type: str
+    to_object_type: str
+
+    def __str__(self) -> str:
+        """Name the direction for people: ``contacts → companies``."""
+        return f"{display_name(self.from_object_type)} → {display_name(self.to_object_type)}"
+
+    @property
+    def inverse(self) -> Direction:
+        """The other way round."""
+        return Direction(self.to_object_type, self.from_object_type)
+
+
+@cache
+def hubspot_directions() -> dict[int, Direction]:
+    """Return the direction of every HUBSPOT_DEFINED type that HubSpot publishes, by type id."""
+    text = files("airflow_provider_hubassoc").joinpath("association_types.json").read_text("utf-8")
+    return {row["typeId"]: Direction(row["fromObjectTypeId"], row["toObjectTypeId"]) for row in json.loads(text)}

@@ -1,0 +1,756 @@
+"""Declared limits x the portal's limits -> what to change. Pure: nothing is read or written here.
+
+A :class:`Plan` holds every limit that the file or the portal has in the directions of the file, as it is now and as
+it shall be. So it can be shown, stored as JSON, approved, and later be held against the portal again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import json
+import re
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_provider_hubassoc.hubspot.models import (
+    AssociationCategory,
+    AssociationLabel,
+    AssociationLimit,
+    TypeIdentity,
+)
+from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
+from airflow_provider_hubassoc.limits.association_types import Direction
+from airflow_provider_hubassoc.limits.config import (
+    USUAL_MAXIMUM,
+    AssociationConfig,
+    LabelConfig,
+    LimitsConfig,
+    nearest,
+)
+from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
+from airflow_provider_hubassoc.limits.source import ConfigError, Problem, show
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+ChangeAction = Literal["create", "update", "purge", "unchanged", "unmanaged"]
+"""What becomes of one limit; ``unmanaged``: the portal has it, the file does not mention it."""
+
+_WRITES: tuple[ChangeAction, ...] = ("create", "update", "purge")
+_SYMBOLS = {"create": "+", "update": "~", "purge": "-", "unchanged": "=", "unmanaged": "?"}
+_STYLES = {"create": "green", "update": "yellow", "purge": "red", "unchanged": "", "unmanaged": "dim"}
+_CATEGORIES = frozenset(category.value for category in AssociationCategory)
+
+
+class PlanError(ConfigError):
+    """A file that does not fit the portal, such as a label the portal does not have; holds every mistake at once."""
+
+
+class StalePlanError(ValueError):
+    """The portal has changed since the plan was made.
+
+    :param reasons: one sentence for each difference.
+    """
+
+    def __init__(self, reasons: list[str]) -> None:
+        self.reasons = reasons
+        head = "The portal has changed since this plan was made; make a new one:"
+        super().__init__("\n".join([head, *(f"  {reason}" for reason in reasons)]))
+
+
+@dataclass(frozen=True)
+class DirectionState:
+    """What was read of one direction.
+
+    :param limits: the rows of the limits read.
+    :param labels: the rows of the labels read; None if it was not needed.
+    """
+
+    limits: Sequence[AssociationLimit]
+    labels: Sequence[AssociationLabel] | None = None
+
+    @property
+    def in_force(self) -> dict[TypeIdentity, int]:
+        """The limits; types without one are left out."""
+        return {row.identity: row.max_to_object_ids for row in self.limits if row.max_to_object_ids is not None}
+
+
+@dataclass(frozen=True)
+class PortalState:
+    """What was read of a portal.
+
+    :param directions: the state of each direction of the file.
+    :param unread: the directions that could not be read, and why.
+    """
+
+    directions: Mapping[Direction, DirectionState]
+    unread: Mapping[Direction, UnreadDirection] = field(default_factory=dict)
+
+
+class _Json(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _InDirection(_Json):
+    from_object_type: str
+    to_object_type: str
+
+    @property
+    def direction(self) -> Direction:
+        """The direction this is about."""
+        return Direction(self.from_object_type, self.to_object_type)
+
+
+class Change(_InDirection):
+    """One limit: as it is, and as it shall be.
+
+    :param action: what becomes of it.
+    :param category: who defined its association type.
+    :param type_id: with the category the identity of its type; None while the label is yet to be created.
+    :param unlabeled: whether it is the object limit, that is, of the unlabeled type.
+    :param label: its label, as far as it is known.
+    :param current: the limit now; None for unlimited.
+    :param target: the limit that shall be; None for unlimited.
+    """
+
+    action: ChangeAction
+    category: str
+    type_id: int | None
+    unlabeled: bool = False
+    label: str | None = None
+    current: int | None = None
+    target: int | None = None
+
+    @property
+    def identity(self) -> TypeIdentity | None:
+        """The association type, if it exists yet."""
+        return None if self.type_id is None else (self.category, self.type_id)
+
+    @property
+    def name(self) -> str:
+        """What people call the association type."""
+        if self.unlabeled:
+            return "(unlabeled)"
+        return self.label if self.label is not None else f"{self.category} {self.type_id}"
+
+    @property
+    def is_write(self) -> bool:
+        """Whether HubSpot has to be told something."""
+        return self.action in _WRITES
+
+    def __str__(self) -> str:
+        """Name the change for people: ``contacts → companies "Billing contact" 5 → 2``."""
+        name = self.name if self.label is None or self.unlabeled else f'"{self.label}"'
+        return f"{self.direction} {name} {limit_text(self.current)} → {limit_text(self.target)}"
+
+
+class NewLabel(_InDirection):
+    """A label to create.
+
+    :param label: as seen from this direction.
+    :param inverse: as seen from the other one; None for the same.
+    :param name: HubSpot's internal name.
+    """
+
+    label: str
+    inverse: str | None = None
+    name: str
+
+    def __str__(self) -> str:
+        """Name the label for people."""
+        inverse = f' (inverse "{self.inverse}")' if self.inverse is not None else ""
+        return f'{self.direction} label "{self.label}"{inverse}'
+
+
+class UnreadDirection(_InDirection):
+    """A direction that could not be read, so that nothing is known about it.
+
+    :param reason: what HubSpot said.
+    :param retryable: whether a later attempt may succeed.
+    """
+
+    reason: str
+    retryable: bool = False
+
+    def __str__(self) -> str:
+        """Tell it to people."""
+        return f"{self.direction} could not be read: {self.reason}"
+
+
+class ReadDirection(_InDirection):
+    """A direction that was read.
+
+    :param labels: whether its labels were read, too.
+    """
+
+    labels: bool = False
+
+
+class Plan(_Json):
+    """What has to change in a portal, and what need not.
+
+    :param changes: every limit of the directions of the file, in a fixed order: by direction, the object limit
+        first, then by label.
+    :param new_labels: labels to create before limits are set.
+    :param warnings: what to think about before applying.
+    :param directions: what was read to make the plan.
+    :param unread: directions that could not be read.
+    """
+
+    version: Literal[1] = 1
+    changes: list[Change] = []
+    new_labels: list[NewLabel] = []
+    warnings: list[str] = []
+    directions: list[ReadDirection] = []
+    unread: list[UnreadDirection] = []
+
+    # -- what it says --
+
+    @property
+    def writes(self) -> list[Change]:
+        """The changes to make."""
+        return [change for change in self.changes if change.is_write]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the portal is as declared, as far as it could be read."""
+        return not self.writes and not self.new_labels
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many limits there are of each action."""
+        counted = Counter(change.action for change in self.changes)
+        return {action: counted[action] for action in (*_WRITES, "unchanged", "unmanaged")}
+
+    @property
+    def summary(self) -> str:
+        """One line: ``Plan: 2 to create, 1 to update, 0 to purge. 5 unchanged, 1 unmanaged.``"""
+        counts = self.counts
+        rest = f"{counts['unchanged']} unchanged, {counts['unmanaged']} unmanaged."
+        if self.unread:
+            rest += f" {_number(len(self.unread), 'direction')} could not be read."
+        if self.is_empty:
+            head = "No changes" if self.unread else "No changes, the portal is as declared"
+            return f"{head}. {rest}"
+        labels = f"{_number(len(self.new_labels), 'label')} and " if self.new_labels else ""
+        limits = f"{_number(counts['create'], 'limit')} " if self.new_labels else f"{counts['create']} "
+        return f"Plan: {labels}{limits}to create, {counts['update']} to update, {counts['purge']} to purge. {rest}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the portal's limits that the plan was made from."""
+        state = [
+            [change.from_object_type, change.to_object_type, change.category, change.type_id, change.current]
+            for change in self.changes
+        ]
+        return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+
+    # -- from and to plain JSON --
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain JSON types, for XCom or a file."""
+        return {"fingerprint": self.fingerprint, "summary": self.summary, **self.model_dump(mode="json")}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | str | bytes) -> Plan:
+        """Read what :meth:`to_json` returned, or its text.
+
+        :raises ValueError: if it is no such plan; the message names the first field that is wrong.
+        """
+        try:
+            plan = cls.model_validate_json(data) if isinstance(data, (str, bytes)) else cls.model_validate(data)
+        except ValidationError as error:
+            mistake = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(str(part) for part in mistake["loc"])
+            raise ValueError(f"not a plan: {where + ': ' if where else ''}{mistake['msg']}") from None
+        return plan
+
+    # -- for people --
+
+    def to_rich(self, *, show_unchanged: bool = False) -> RenderableType:
+        """Return the plan for a terminal or a task log.
+
+        :param show_unchanged: list the limits that stay as they are, too.
+        """
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        parts: list[RenderableType] = []
+        rows = self._rows(show_unchanged)
+        if rows:
+            table = Table(box=None, pad_edge=False, header_style="bold")
+            table.add_column("", no_wrap=True)
+            table.add_column("From → to", overflow="fold")
+            table.add_column("Association type", overflow="fold")
+            table.add_column("Now", justify="right", no_wrap=True)
+            table.add_column("Then", justify="right", no_wrap=True)
+            before = None
+            for change in rows:
+                style = _STYLES[change.action]
+                direction = str(change.direction) if change.direction != before else ""
+                before = change.direction
+                cells = [f"{_SYMBOLS[change.action]} {change.action}", direction, change.name, *_now_then(change)]
+                # Text, not markup: a label may be called "[red]".
+                table.add_row(*(Text(_one_line(cell), style=style) for cell in cells))
+            parts += [table, Text()]
+        parts += [Text(_one_line(f"+ {label}"), style="green") for label in self.new_labels]
+        parts += [Text(_one_line(f"Warning: {warning}"), style="yellow") for warning in self.warnings]
+        parts += [Text(_one_line(f"Error: {unread}"), style="red") for unread in self.unread]
+        return Group(*parts, Text(self.summary, style="bold"))
+
+    def to_text(self, *, width: int = 120) -> str:
+        """Return the same as plain text, for logs.
+
+        :param width: of the longest line, characters.
+        """
+        from rich.console import Console
+
+        text = io.StringIO()
+        Console(file=text, width=width, color_system=None).print(self.to_rich())
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def to_markdown(self) -> str:
+        """Return the plan as Markdown, for people in Airflow's UI."""
+        lines = [f"**{self.summary}**"]
+        rows = self._rows(show_unchanged=False)
+        if rows:
+            lines += ["", "| | From → to | Association type | Now | Then |", "|---|---|---|---:|---:|"]
+        for change in rows:
+            cells = [change.action, str(change.direction), change.name, *_now_then(change)]
+            lines.append(f"| {' | '.join(_markdown(cell) for cell in cells)} |")
+        notes = [f"New: {label}" for label in self.new_labels]
+        notes += [f"Warning: {warning}" for warning in self.warnings]
+        notes += [f"Error: {unread}" for unread in self.unread]
+        if notes:
+            lines += ["", *(f"- {_markdown(note)}" for note in notes)]
+        return "\n".join(lines) + "\n"
+
+    def _rows(self, show_unchanged: bool) -> list[Change]:
+        return [change for change in self.changes if show_unchanged or change.action != "unchanged"]
+
+    # -- against the portal again --
+
+    def rebased(self, state: PortalState) -> Plan:
+        """Hold the plan against the portal as it is now.
+
+        A limit may be as it was when the plan was made, or as the plan wants it already: an apply that was cut off
+        goes on. Anything else makes the plan stale.
+
+        :param state: read again, the directions (and labels) of :attr:`directions`.
+        :return: the plan, with what is done already as ``unchanged``.
+        :raises StalePlanError: with every difference.
+        """
+        reasons = [str(unread) for unread in state.unread.values()]
+        changes: list[Change] = []
+        for read in self.directions:
+            now = state.directions.get(read.direction)
+            if now is None:
+                continue
+            mine = [change for change in self.changes if change.direction == read.direction]
+            seen = now.in_force
+            for change in mine:
+                if change.type_id is None:
+                    found = _by_label(now, change.label or "")
+                    if found:
+                        change = change.model_copy(update={"category": found[0][0], "type_id": found[0][1]})
+                elif change.action != "unmanaged" and not _same_name(change, now.labels):
+                    reasons.append(f"{change.direction}: {change.category} {change.type_id} is no longer {change.name}")
+                actual = seen.pop(change.identity, None) if change.identity else None
+                if actual == change.target and change.is_write:
+                    change = change.model_copy(update={"action": "unchanged", "current": actual})
+                elif actual != change.current:
+                    reasons.append(
+                        f"{change.direction} {change.name}: the limit was {limit_text(change.current)}, "
+                        f"now it is {limit_text(actual)}"
+                    )
+                changes.append(change)
+            reasons += [
+                f"{read.direction} {category} {type_id}: has a limit of {limit} now"
+                for (category, type_id), limit in seen.items()
+            ]
+        if reasons:
+            raise StalePlanError(reasons)
+        new_labels = [
+            label for label in self.new_labels if not _by_label(state.directions[label.direction], label.label)
+        ]
+        return self.model_copy(update={"changes": changes, "new_labels": new_labels, "warnings": _warnings(changes)})
+
+
+def limit_text(limit: int | None) -> str:
+    """Write a limit as in a file."""
+    return "unlimited" if limit is None else str(limit)
+
+
+def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLimit]) -> bool:
+    """Whether a direction's labels have to be read to plan it, given its limits.
+
+    They are not where every name is known without them: HubSpot's own unlabeled types have published ids, and
+    labels that have a limit already come with the limits. A direction that is as declared takes one read.
+    """
+    wanted: dict[TypeIdentity, int | None] = {each.identity: _as_number(each.limit) for each in association.types}
+    for name, label in association.labels.items():
+        if label.limit is None and not label.create_missing:
+            continue
+        found = {row.identity for row in limits if row.label == name}
+        if len(found) != 1:
+            return True
+        if label.limit is not None:
+            wanted[found.pop()] = _as_number(label.limit)
+    unlabeled = unlabeled_type_id(association.from_object_type, association.to_object_type)
+    if unlabeled is not None:
+        return False
+    if association.limit is not None:
+        return True
+    # Which of several types is the unlabeled one decides the order of the changes, so it matters if there are any.
+    actual = DirectionState(limits).in_force
+    changed = any(limit is not None and actual.get(identity) != limit for identity, limit in wanted.items())
+    return changed and len(wanted.keys() | actual.keys()) > 1
+
+
+def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False) -> Plan:
+    """Compare what is declared with what the portal has.
+
+    :param config: of one portal (:func:`~.config.load_config`).
+    :param state: what was read of the portal (:func:`~.apply.read_state`).
+    :param prune: purge the limits that the portal has in the directions of the file and the file does not mention.
+    :return: the plan.
+    :raises PlanError: with everything in the file that does not fit the portal.
+    """
+    config = config.for_portal()
+    readable = [each for each in config.associations if Direction(*_ends(each)) in state.directions]
+    new_labels = _new_labels(readable, state)
+    problems: list[Problem] = []
+    changes: list[Change] = []
+    for association in readable:
+        direction = Direction(*_ends(association))
+        resolver = _Resolver(association, state.directions[direction], new_labels, problems)
+        changes += resolver.changes(prune)
+    problems += _spelled_twice(changes)
+    if problems:
+        raise PlanError(problems)
+    changes.sort(key=_order)
+    return Plan(
+        changes=changes,
+        new_labels=sorted(new_labels, key=lambda label: (str(label.direction), label.label)),
+        warnings=_warnings(changes),
+        directions=[
+            ReadDirection(
+                from_object_type=direction.from_object_type,
+                to_object_type=direction.to_object_type,
+                labels=found.labels is not None,
+            )
+            for direction, found in sorted(state.directions.items(), key=lambda item: str(item[0]))
+        ],
+        unread=sorted(state.unread.values(), key=str),
+    )
+
+
+# -- names -----------------------------------------------------------------------------------------------------
+
+
+class _Resolver:
+    """Finds the association types behind the names of one direction."""
+
+    def __init__(
+        self,
+        association: AssociationConfig,
+        state: DirectionState,
+        new_labels: list[NewLabel],
+        problems: list[Problem],
+    ) -> None:
+        self._association = association
+        self._direction = Direction(*_ends(association))
+        self._state = state
+        self._new_labels = new_labels
+        self._problems = problems
+        self._labels = {row.identity: row.label for row in state.limits if row.label}
+        self._labels |= {row.identity: row.label for row in state.labels or () if row.label}
+        self._unlabeled = self._find_unlabeled()
+
+    def changes(self, prune: bool) -> list[Change]:
+        """Return every limit of the direction."""
+        declared: dict[TypeIdentity | str, int | None] = {}
+        for what, key, limit in self._declared():
+            if key in declared:
+                self._problem(what, "names an association type that is declared under another name already")
+            declared[key] = limit
+        actual = self._state.in_force
+        changes = []
+        for key, target in declared.items():
+            current = None if isinstance(key, str) else actual.get(key)
+            action: ChangeAction = "unchanged"
+            if target != current:
+                action = "create" if current is None else "purge" if target is None else "update"
+            changes.append(self._change(action, key, current, target))
+        for identity, limit in actual.items():
+            if identity in declared:
+                continue
+            # A category that this package does not know cannot be sent, so it is left alone.
+            if prune and identity[0] in _CATEGORIES:
+                changes.append(self._change("purge", identity, limit, None))
+            else:
+                changes.append(self._change("unmanaged", identity, limit, limit))
+        self._check_rule(changes)
+        return changes
+
+    def _declared(self) -> list[tuple[str, TypeIdentity | str, int | None]]:
+        """Return (words, association type or new label, limit) of everything declared."""
+        association = self._association
+        found: list[tuple[str, TypeIdentity | str, int | None]] = []
+        if association.limit is not None:
+            unlabeled = self._required_unlabeled()
+            if unlabeled:
+                found.append(("limit", unlabeled, _as_number(association.limit)))
+        for name, label in association.labels.items():
+            if label.limit is None and not label.create_missing:
+                continue
+            key = self._find_label(name)
+            if key is not None and label.limit is not None:
+                found.append((f"labels[{show(name)}]", key, _as_number(label.limit)))
+        for each in association.types:
+            found.append((f"types: {each.category.value} {each.type_id}", each.identity, _as_number(each.limit)))
+        # A label that is yet to be created has no limit already.
+        return [each for each in found if not (isinstance(each[1], str) and each[2] is None)]
+
+    def _find_unlabeled(self) -> TypeIdentity | None:
+        published = unlabeled_type_id(*self._direction)
+        own = None if published is None else (AssociationCategory.HUBSPOT_DEFINED.value, published)
+        if self._state.labels is None:
+            return own
+        found = {row.identity for row in self._state.labels if not row.label}
+        if own in found:
+            return own
+        return found.pop() if len(found) == 1 else None
+
+    def _required_unlabeled(self) -> TypeIdentity | None:
+        if self._unlabeled is None:
+            unlabeled = {row.identity for row in self._state.labels or () if not row.label}
+            them = f": {_listed(unlabeled)}; say which one under types" if unlabeled else ""
+            number = "several" if unlabeled else "no"
+            self._problem("limit", f"the portal has {number} unlabeled association types here{them}")
+        return self._unlabeled
+
+    def _find_label(self, name: str) -> TypeIdentity | str | None:
+        """Return the type a label names; the label itself if it is to be created; None after a problem."""
+        found = _by_label(self._state, name)
+        if len(found) == 1:
+            return found[0]
+        where = f"labels[{show(name)}]"
+        if found:
+            self._problem(where, f"several association types have this label: {_listed(set(found))}; use types")
+            return None
+        if any(name in _sides(label, self._direction) for label in self._new_labels):
+            return name
+        labels = sorted(set(self._labels.values()))
+        them = ", ".join(show(label) for label in labels) or "none"
+        hint = nearest(name, labels) or "; to have it created, declare it with create_missing: true"
+        self._problem(where, f"the portal has no such label here; it has {them}{hint}")
+        return None
+
+    def _change(self, action: ChangeAction, key: TypeIdentity | str, current: int | None, target: int | None) -> Change:
+        category, type_id = (AssociationCategory.USER_DEFINED.value, None) if isinstance(key, str) else key
+        return Change(
+            action=action,
+            from_object_type=self._direction.from_object_type,
+            to_object_type=self._direction.to_object_type,
+            category=category,
+            type_id=type_id,
+            unlabeled=key == self._unlabeled,
+            label=key if isinstance(key, str) else self._labels.get(key),
+            current=current,
+            target=target,
+        )
+
+    def _check_rule(self, changes: list[Change]) -> None:
+        """Find what HubSpot will certainly refuse: a label limit above the object limit."""
+        top = next((change for change in changes if change.unlabeled), None)
+        if top is None or top.target is None:
+            return
+        for change in changes:
+            touched = change.is_write or top.is_write
+            if touched and not change.unlabeled and change.target is not None and change.target > top.target:
+                whose = [
+                    f"{each.target} ({'not in the file' if each.action == 'unmanaged' else 'declared'})"
+                    for each in (change, top)
+                ]
+                self._problem(change.name, f"its limit would be {whose[0]}, above the object limit of {whose[1]}")
+
+    def _problem(self, where: str, message: str) -> None:
+        self._problems.append(Problem(message, f"{self._direction}: {where}"))
+
+
+def _by_label(state: DirectionState, name: str) -> list[TypeIdentity]:
+    """Return the association types with a label; from the limits if the labels were not read."""
+    rows: Sequence[AssociationLabel | AssociationLimit] = state.limits if state.labels is None else state.labels
+    return list(dict.fromkeys(row.identity for row in rows if row.label == name))
+
+
+def _same_name(change: Change, labels: Sequence[AssociationLabel] | None) -> bool:
+    """Whether an association type is still called what it was; exact types without a known name always are."""
+    if labels is None or (change.label is None and not change.unlabeled):
+        return True
+    return any(row.identity == change.identity and (row.label or None) == change.label for row in labels)
+
+
+def _ends(association: AssociationConfig) -> tuple[str, str]:
+    return association.from_object_type, association.to_object_type
+
+
+def _listed(identities: set[TypeIdentity]) -> str:
+    return ", ".join(f"{category} {type_id}" for category, type_id in sorted(identities))
+
+
+def _as_number(limit: int | str) -> int | None:
+    return limit if isinstance(limit, int) else None
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+# -- labels to create ------------------------------------------------------------------------------------------
+
+
+def _sides(label: NewLabel, direction: Direction) -> list[str]:
+    """Return what a new label will be called in a direction; nothing if it is of another pair."""
+    here = _normal(direction)
+    inverse = label.inverse if label.inverse is not None else label.label
+    return [
+        text
+        for way, text in ((label.direction, label.label), (label.direction.inverse, inverse))
+        if _normal(way) == here
+    ]
+
+
+def _normal(direction: Direction) -> Direction:
+    return Direction(normalize(direction.from_object_type), normalize(direction.to_object_type))
+
+
+def _new_labels(associations: Sequence[AssociationConfig], state: PortalState) -> list[NewLabel]:
+    """Return the labels to create. One definition makes both sides, so a label declared both ways is made once."""
+    by_direction = {association.direction: association for association in associations}
+    found: list[NewLabel] = []
+    for association in associations:
+        direction = Direction(*_ends(association))
+        there = by_direction.get(association.direction.inverse)
+        others = there.labels if there else {}
+        for name, label in association.labels.items():
+            missing = label.create_missing and not _by_label(state.directions[direction], name)
+            if not missing or any(name in _sides(made, direction) for made in found):
+                continue
+            inverse = label.inverse or next((text for text, other in others.items() if other.inverse == name), None)
+            other = others.get(inverse or name, LabelConfig())
+            found.append(
+                NewLabel(
+                    from_object_type=direction.from_object_type,
+                    to_object_type=direction.to_object_type,
+                    label=name,
+                    inverse=None if inverse == name else inverse,
+                    name=label.name or other.name or internal_name(direction, name),
+                )
+            )
+    return found
+
+
+def internal_name(direction: Direction, label: str) -> str:
+    """Make HubSpot's internal name of a label: unique in the portal, no hyphens, no digit first.
+
+    The object types are part of it, because the same label on two pairs needs two names.
+    """
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
+    words = [plain, display_name(direction.from_object_type), display_name(direction.to_object_type)]
+    slug = re.sub(r"[^a-z0-9]+", "_", " ".join(words).lower()).strip("_")
+    if len(plain) < len(label) or re.search(r"[^\w\s]", label):
+        slug += f"_{zlib.crc32(label.encode()):08x}"  # labels that differ only in what was left out
+    return f"label_{slug}" if slug[:1].isdigit() else slug
+
+
+# -- the whole -------------------------------------------------------------------------------------------------
+
+
+def _spelled_twice(changes: Sequence[Change]) -> list[Problem]:
+    """Find directions that turn out to be one, such as from ``p_car`` and from ``2-123``.
+
+    Only the portal knows: one association type shows up in both.
+    """
+    problems = []
+    first: dict[TypeIdentity, Change] = {}
+    for change in changes:
+        if change.identity is None:
+            continue
+        other = first.setdefault(change.identity, change)
+        same = all(map(_may_be_same, change.direction, other.direction))
+        if other.direction != change.direction and same:
+            problems.append(
+                Problem(
+                    f"{change.category} {change.type_id} is in {other.direction} already: the same object types in "
+                    "other words; use one spelling",
+                    str(change.direction),
+                )
+            )
+    return problems
+
+
+def _may_be_same(one: str, other: str) -> bool:
+    names = {normalize(one), normalize(other)}
+    return len(names) == 1 or not any(name.startswith("0-") for name in names)
+
+
+def _order(change: Change) -> tuple[Any, ...]:
+    return (
+        str(change.direction),
+        not change.unlabeled,
+        change.label is None,
+        change.label or "",
+        change.category,
+        change.type_id or 0,
+    )
+
+
+def _warnings(changes: Sequence[Change]) -> list[str]:
+    """Return what to think about; one line for each kind."""
+    tops = {change.direction: change for change in changes if change.unlabeled}
+    equal, large, lowered = [], [], []
+    for change in changes:
+        top = tops.get(change.direction)
+        if (
+            top is not None
+            and top is not change
+            and change.target is not None
+            and change.target == top.target
+            and (change.is_write or top.is_write)
+        ):
+            equal.append(change)
+        if change.is_write and (change.target or 0) > USUAL_MAXIMUM:
+            large.append(change)
+        if change.current is not None and change.target is not None and change.target < change.current:
+            lowered.append(change)
+    kinds = [
+        (lowered, "HubSpot does not enforce a lowered limit on associations that exist already"),
+        (equal, "HubSpot's documentation is not clear on whether a label's limit may equal the object limit"),
+        (large, f"HubSpot's settings page takes limits up to {USUAL_MAXIMUM:,}; the portal may refuse more"),
+    ]
+    return [f"{text}: {'; '.join(map(str, which))}" for which, text in kinds if which]
+
+
+def _now_then(change: Change) -> tuple[str, str]:
+    now = limit_text(change.current)
+    return now, limit_text(change.target) if change.is_write else ""
+
+
+def _one_line(text: str) -> str:
+    """Take out what a label could do to a terminal or a table."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(_one_line(text), quote=False))

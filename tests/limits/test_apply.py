@@ -1,0 +1,313 @@
+"""A plan on its way to a portal: what is sent, what the portal holds afterwards, and what the user is told."""
+
+import json
+import time
+
+import pytest
+
+from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError
+from airflow_provider_hubassoc.hubspot.retries import RetryPolicy
+from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
+from airflow_provider_hubassoc.limits.apply import ApplyError, apply_plan, read_state
+from airflow_provider_hubassoc.limits.config import load_config
+from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.pacing import Pacer
+from airflow_provider_hubassoc.limits.plan import build_plan
+from airflow_provider_hubassoc.simulator import Simulator
+from tests.limits.portal import HUBSPOT, USER, association, client_of, declare, make_plan, sent, set_limits, writes
+
+CONTACTS_COMPANIES = ("0-1", "0-2", HUBSPOT, 279)
+DEALS_CONTACTS = ("0-3", "0-1", HUBSPOT, 3)
+TWO = declare(association("contacts", "companies", limit=5), association("deals", "contacts", limit=7))
+
+
+def test_the_fewest_requests(hubspot: Simulator, client: HubSpotClient) -> None:
+    assert apply_plan(make_plan(client, TWO), client, max_concurrency=1).ok
+    assert sent(hubspot) == [
+        "GET contacts/companies",
+        "GET deals/contacts",
+        "create contacts/companies",
+        "create deals/contacts",
+        "GET contacts/companies",
+        "GET deals/contacts",
+    ]
+    assert hubspot.limits() == {CONTACTS_COMPANIES: 5, DEALS_CONTACTS: 7}
+    hubspot.clear_requests()
+    plan = make_plan(client, TWO)
+    assert plan.is_empty
+    report = apply_plan(plan, client)
+    assert report.ok
+    assert report.summary == "Nothing to apply."
+    assert sorted(sent(hubspot)) == ["GET contacts/companies", "GET deals/contacts"]
+
+
+def test_new_and_changed_limits_share_a_request(hubspot: Simulator, client: HubSpotClient) -> None:
+    owner, _ = hubspot.add_label("contacts", "companies", label="Owner", name="owner")
+    set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), (*DEALS_CONTACTS, 2)])
+    source = declare(
+        association("contacts", "companies", limit=8, labels={"Owner": 2}),
+        association("deals", "contacts", limit="unlimited"),
+    )
+    assert apply_plan(make_plan(client, source), client).ok
+    assert sorted(writes(hubspot)) == ["purge deals/contacts", "update contacts/companies"]
+    assert hubspot.limits() == {CONTACTS_COMPANIES: 8, ("0-1", "0-2", USER, owner): 2}
+
+
+def test_labels_are_created_before_their_limits(hubspot: Simulator, client: HubSpotClient) -> None:
+    source = declare(
+        association(
+            "contacts",
+            "companies",
+            labels={
+                "Owner": {"limit": 2, "create_missing": True, "inverse": "Owned by"},
+                "Partner": {"limit": 3, "create_missing": True},
+                "Friend": {"create_missing": True},
+            },
+        ),
+        association("companies", "contacts", labels={"Owned by": 1}),
+        association("contacts", "contacts", labels={"Peer": {"limit": 4, "create_missing": True}}),
+    )
+    plan = make_plan(client, source)
+    hubspot.clear_requests()
+    report = apply_plan(plan, client, max_concurrency=1)
+    assert report.ok, report.lines()
+    assert [each for each in sent(hubspot) if "labels" in each] == [
+        "POST contacts/companies/labels",
+        "POST contacts/companies/labels",
+        "POST contacts/companies/labels",
+        # Only a label with one text for both sides leaves it open which type is which.
+        "GET contacts/companies/labels",
+        "POST contacts/contacts/labels",
+    ]
+    here = {row.label: row.type_id for row in client.get_labels("contacts", "companies")}
+    there = {row.label: row.type_id for row in client.get_labels("companies", "contacts")}
+    peer = next(row.type_id for row in client.get_labels("contacts", "contacts") if row.label == "Peer")
+    assert hubspot.limits() == {
+        ("0-1", "0-2", USER, here["Owner"]): 2,
+        ("0-1", "0-2", USER, here["Partner"]): 3,
+        ("0-2", "0-1", USER, there["Owned by"]): 1,
+        ("0-1", "0-1", USER, peer): 4,
+    }
+    assert "Friend" in here
+    assert make_plan(client, source).is_empty
+
+
+def test_a_label_that_hubspot_refuses_holds_up_nothing_else(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.add_label("deals", "contacts", label="Other", name="taken")
+    source = declare(
+        association(
+            "contacts",
+            "companies",
+            limit=5,
+            labels={"Owner": {"limit": 2, "create_missing": True, "name": "taken"}},
+        )
+    )
+    report = apply_plan(make_plan(client, source), client)
+    assert hubspot.limits() == {CONTACTS_COMPANIES: 5}
+    assert not report.ok
+    assert not report.retryable
+    assert report.summary == "Applied 1 of 3: 1 refused, 1 not attempted. Settled."
+    assert "already exists" in report.lines()[1]
+    with pytest.raises(ApplyError, match="already exists") as caught:
+        report.raise_for_failure()
+    assert caught.value.account == json.loads(json.dumps(report.to_dict()))
+    assert not caught.value.retryable
+
+
+def test_a_label_whose_creation_was_not_answered_is_looked_up(hubspot: Simulator) -> None:
+    source = declare(
+        association("contacts", "deals", labels={"Buyer": {"limit": 2, "create_missing": True, "inverse": "Sold"}})
+    )
+    with client_of(hubspot) as client:
+        plan = make_plan(client, source)
+        hubspot.inject(method="POST", path="*/labels", reset=True, after=True)
+        assert apply_plan(plan, client).ok
+        assert list(hubspot.limits().values()) == [2]
+        assert make_plan(client, source).is_empty
+
+
+def test_one_direction_s_failure_does_not_stop_the_others(hubspot: Simulator, client: HubSpotClient) -> None:
+    source = declare(
+        association("contacts", "companies", types=[{"category": USER, "typeId": 999, "limit": 5}]),
+        association("contacts", "deals", limit=2),
+        association("deals", "contacts", limit=7),
+        association("p_unknown", "contacts", types=[{"category": USER, "typeId": 1, "limit": 5}]),
+    )
+    plan = make_plan(client, source)
+    hubspot.inject(method="POST", path="*/contacts/deals/batch/*", status=500, times=9)
+    report = apply_plan(plan, client)
+    assert hubspot.limits() == {DEALS_CONTACTS: 7}
+    assert report.summary == ("Applied 1 of 3: 1 refused, 1 unconfirmed. 1 direction(s) could not be read. Settled.")
+    text = "\n".join(report.lines())
+    assert "p_unknown → contacts could not be read: Unable to infer object type" in text
+    assert "USER_DEFINED 999 unlimited → 5: refused (1-999 is not a valid association type" in text
+    assert "contacts → deals (unlabeled) unlimited → 2: " in text
+    data = report.to_dict()
+    assert [len(data[key]) for key in ("applied", "refused", "unconfirmed", "not_attempted", "unread")] == [
+        1,
+        1,
+        1,
+        0,
+        1,
+    ]
+    assert data["ok"] is False
+
+
+def test_a_refused_step_keeps_the_next_from_being_sent(hubspot: Simulator, client: HubSpotClient) -> None:
+    owner, _ = hubspot.add_label("contacts", "companies", label="Owner", name="owner")
+    set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), ("0-1", "0-2", USER, owner, 8)])
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5, labels={"Owner": 4})))
+    hubspot.inject(method="POST", status=400, body={"status": "error", "message": "no", "category": "VALIDATION_ERROR"})
+    report = apply_plan(plan, client)
+    assert len(writes(hubspot)) == 1
+    assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
+    assert report.settled is None  # nothing was written, so there is nothing to look at
+
+
+def test_a_token_that_is_not_accepted_stops_everything(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, TWO)
+    hubspot.revoke(hubspot.token)
+    hubspot.clear_requests()
+    report = apply_plan(plan, client, max_concurrency=1)
+    assert writes(hubspot) == ["create contacts/companies"]
+    assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
+    assert "does not accept the access token" in report.lines()[2]
+    with pytest.raises(HubSpotAuthenticationError):
+        read_state(load_config(TWO), client)
+
+
+def test_a_daily_limit_that_is_used_up_stops_everything(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, TWO)
+    hubspot.inject(
+        status=429, body={"status": "error", "message": "no more", "errorType": "RATE_LIMIT", "policyName": "DAILY"}
+    )
+    report = apply_plan(plan, client, max_concurrency=1)
+    assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
+    assert report.retryable
+    assert report.retry_after is not None
+    assert report.retry_after > 0
+
+
+def test_whoever_waits_can_end_it(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.settings.processing_seconds = 60
+
+    def killed(seconds: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        apply_plan(make_plan(client, TWO), client, sleep=killed)
+
+
+def test_a_slow_batch_is_waited_for_before_the_next(hubspot: Simulator, client: HubSpotClient) -> None:
+    owner, _ = hubspot.add_label("contacts", "companies", label="Owner", name="owner")
+    set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), ("0-1", "0-2", USER, owner, 8)])
+    hubspot.settings.processing_seconds = 0.3
+    for status_links in (True, False):
+        hubspot.settings.status_links = status_links
+        limits = (5, 4) if status_links else (9, 8)
+        source = declare(association("contacts", "companies", limit=limits[0], labels={"Owner": limits[1]}))
+        report = apply_plan(make_plan(client, source), client, verify_timeout=10)
+        assert report.ok, report.lines()
+        assert set(hubspot.limits().values()) == set(limits)
+
+
+def test_it_reads_back_until_reads_agree(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.settings.stale_seconds = 0.4
+    report = apply_plan(make_plan(client, TWO), client, verify_timeout=10)
+    assert report.ok
+    assert report.settled
+    assert make_plan(client, TWO).is_empty
+
+
+def test_reads_that_never_agree_are_told(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.settings.stale_seconds = 60
+    report = apply_plan(make_plan(client, TWO), client, verify_timeout=0.2)
+    assert report.settled is False
+    assert not report.ok
+    assert report.retryable
+    assert report.summary == "Applied 2 of 2. Not settled yet."
+
+
+def test_verification_can_be_left_to_others(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, TWO)
+    hubspot.clear_requests()
+    report = apply_plan(plan, client, verify_timeout=None)
+    assert report.ok
+    assert report.settled is None
+    assert not any(each.startswith("GET") for each in sent(hubspot))
+    for operation in report.to_verify:
+        handle = BatchOperation.from_dict(operation.to_dict())
+        assert not handle.is_over
+        direction = handle.from_object_type, handle.to_object_type
+        assert handle.with_limits(client.get_limits(*direction)).has_succeeded
+
+
+def test_an_answer_that_never_came_is_settled_by_reading(hubspot: Simulator) -> None:
+    set_limits(hubspot, [(*CONTACTS_COMPANIES, 9)])
+    plan_source = declare(association("contacts", "companies", limit=5))
+    with client_of(hubspot, max_retries=0) as client:
+        plan = make_plan(client, plan_source)
+        hubspot.inject(method="POST", reset=True, after=True)
+        report = apply_plan(plan, client)
+    assert report.ok, report.lines()
+    assert hubspot.limits() == {CONTACTS_COMPANIES: 5}
+
+
+def test_directions_are_handled_at_the_same_time(hubspot: Simulator, client: HubSpotClient) -> None:
+    pairs = [(a, b) for a in ("0-1", "0-2", "0-3", "0-5") for b in ("0-1", "0-2", "0-3", "0-5") if a != b]
+    source = declare(*(association(*pair, limit=5) for pair in pairs))
+    hubspot.settings.latency_seconds = 0.05
+    seconds = {}
+    for concurrency in (8, 1):
+        for key in hubspot.limits():
+            hubspot.set_limit(*key, None)
+        start = time.monotonic()
+        seen: list[tuple[str, int, int]] = []
+        report = apply_plan(
+            make_plan(client, source),
+            client,
+            max_concurrency=concurrency,
+            progress=lambda *args, seen=seen: seen.append(args),  # type: ignore[misc]
+        )
+        seconds[concurrency] = time.monotonic() - start
+        assert report.ok
+        assert [each for each in seen if each[0] == "write"] == [("write", n, 12) for n in range(1, 13)]
+    assert seconds[8] < seconds[1] / 2
+
+
+def test_it_slows_down_before_the_rate_limit(hubspot: Simulator) -> None:
+    """HubSpot's headers say how many requests are left; the last ones are spread out."""
+    hubspot.settings.rate_limit = 40
+    slept: list[float] = []
+    with client_of(hubspot) as client:
+        pacer = Pacer(client, 4, sleep=slept.append)
+        for _ in range(40):
+            pacer.call(lambda: client.get_limits("contacts", "deals"))
+    assert not any(request.status == 429 for request in hubspot.requests)
+    assert len(slept) >= 3
+    assert max(slept) <= 10
+
+
+def test_a_429_holds_everyone_and_is_repeated(hubspot: Simulator) -> None:
+    body = {"status": "error", "message": "slow down", "errorType": "RATE_LIMIT", "policyName": "SECONDLY"}
+    slept: list[float] = []
+    settings = HubSpotSettings.parse({"base_url": hubspot.url, "access_token": hubspot.token})
+    with HubSpotClient(settings, retry_policy=RetryPolicy(max_retries=0)) as client:
+        pacer = Pacer(client, 4, sleep=slept.append)
+        hubspot.inject(status=429, body=body, times=2)
+        assert pacer.call(lambda: client.get_limits("contacts", "deals")) == []
+        assert [round(seconds) for seconds in slept] == [10, 10]
+        hubspot.inject(status=429, body={**body, "policyName": "DAILY"})
+        with pytest.raises(Exception, match="slow down"):
+            pacer.call(lambda: client.get_limits("contacts", "deals"))
+
+
+def test_a_portal_s_own_overrides(hubspot: Simulator, client: HubSpotClient) -> None:
+    source = declare(
+        association("contacts", "companies", limit=5),
+        portals={str(hubspot.portal_id): {"associations": [association("contact", "0-2", limit=3)]}},
+    )
+    config = load_config(source, portal=client.account_info().portal_id)
+    assert apply_plan(build_plan(config, read_state(config, client)), client).ok
+    assert hubspot.limits() == {CONTACTS_COMPANIES: 3}
