@@ -17,15 +17,24 @@ except ImportError:  # Airflow 3.2 has no retry policies
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
+    from airflow_provider_hubassoc.limits.apply import ApplyError
+
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether running the task again cannot mend the error."""
-    from airflow_provider_hubassoc.limits.inputs import LimitInputsError
-    from airflow_provider_hubassoc.limits.operation import OperationHandleError
+    """Whether running the task again cannot mend the error.
 
-    if isinstance(error, HubSpotError):
+    What is no error of HubSpot's but a ValueError is about an argument: inputs, a handle, a plan, a file.
+    """
+    if isinstance(error, _our_errors()):
         return not error.retryable
-    return isinstance(error, (LimitInputsError, OperationHandleError))
+    return isinstance(error, ValueError)
+
+
+def _our_errors() -> tuple[type[HubSpotError], type[ApplyError]]:
+    """Return the errors that know whether a retry can mend them, and when."""
+    from airflow_provider_hubassoc.limits.apply import ApplyError
+
+    return HubSpotError, ApplyError
 
 
 if RetryPolicy is not None:
@@ -33,27 +42,33 @@ if RetryPolicy is not None:
     class HubSpotRetryPolicy(RetryPolicy):
         """Fails at once what a retry cannot mend, and comes back at the time HubSpot named. Airflow 3.3.
 
-        Every other error is left to the task's own ``retries`` and ``retry_delay``.
+        Every other error is left to the task's own ``retries`` and ``retry_delay``. So are times that the client
+        waits through by itself: when it has given up, coming back as soon would only use up the retries.
         """
 
         def evaluate(
             self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
         ) -> RetryDecision:
             """Decide what becomes of the task. See ``airflow.sdk.RetryPolicy``."""
+            from airflow_provider_hubassoc.hubspot.retries import RetryPolicy as RequestRetryPolicy
+
             for error in (exception, exception.__cause__):
                 if error is not None and is_permanent(error):
                     return RetryDecision.fail(reason="a retry cannot mend this")
-                if isinstance(error, HubSpotError) and error.retry_after:
-                    return RetryDecision.retry(
-                        delay=timedelta(seconds=error.retry_after), reason="HubSpot named the time to come back"
-                    )
+                wait = (isinstance(error, _our_errors()) and error.retry_after) or 0
+                if wait > RequestRetryPolicy.longest_wait:
+                    reason = "HubSpot named the time to come back"
+                    return RetryDecision.retry(delay=timedelta(seconds=wait), reason=reason)
             return RetryDecision.default()
 
 
 def with_retry_policy(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Add the default retry policy to an operator's arguments, unless the user gave one or Airflow has none."""
-    if RetryPolicy is not None:
-        kwargs.setdefault("retry_policy", HubSpotRetryPolicy())
+    """Add the default retry policy to an operator's arguments, unless the user gave one or Airflow has none.
+
+    None is not one: that is what Airflow itself gives to each mapped task.
+    """
+    if RetryPolicy is not None and not kwargs.get("retry_policy"):
+        kwargs["retry_policy"] = kwargs.get("default_args", {}).get("retry_policy") or HubSpotRetryPolicy()
     return kwargs
 
 

@@ -62,7 +62,8 @@ class HubSpotHook(BaseHook):
     ) -> None:
         super().__init__()
         self.hubspot_conn_id = hubspot_conn_id
-        self._connection = connection
+        # A function, for the repr of a connection shows its password wherever the variables of a frame are shown.
+        self._read_connection: Callable[[], Connection] = lambda: connection or self.get_connection(hubspot_conn_id)
         self._sleep = sleep
 
     def __enter__(self) -> HubSpotHook:
@@ -86,8 +87,8 @@ class HubSpotHook(BaseHook):
 
         from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 
-        connection = self._connection or self.get_connection(self.hubspot_conn_id)
-        return HubSpotClient(settings_of(connection), on_new_token=mask_secret, sleep=self._sleep)
+        settings = settings_of(self._read_connection())
+        return HubSpotClient(settings, on_new_token=mask_secret, sleep=self._sleep)
 
     def get_conn(self) -> HubSpotClient:
         """Return :attr:`client`."""
@@ -219,16 +220,18 @@ class HubSpotHook(BaseHook):
         Requests are not repeated here: whoever waits polls again anyway.
         """
         from airflow_provider_hubassoc.hubspot.errors import (
-            HubSpotRefusedAnswerError,
-            HubSpotUnreadableAnswerError,
-            HubSpotValidationError,
+            HubSpotError,
+            HubSpotRateLimitError,
+            HubSpotUnavailableError,
         )
 
         client = self.client.without_retries()
         if operation.link_to_read:
             try:
                 return operation.with_answer(client.get_status(operation.link_to_read))
-            except (HubSpotValidationError, HubSpotUnreadableAnswerError, HubSpotRefusedAnswerError) as error:
+            except (HubSpotRateLimitError, HubSpotUnavailableError):
+                raise
+            except HubSpotError as error:
                 self.log.info("The operation's status link cannot be read, reading the pair instead: %s", error)
                 operation = operation.without_status_link()
         return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
@@ -247,15 +250,29 @@ def settings_of(connection: Connection) -> Any:
     from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
 
     try:
-        extra = connection.extra_dejson
+        return HubSpotSettings.parse(_values_of(connection))
+    except HubSpotSettingsError as error:
+        del connection  # a traceback with local variables must not show the secrets in it, here or below
+        raise error.with_traceback(None) from None
+
+
+def _values_of(connection: Connection) -> dict[str, Any]:
+    from airflow.sdk.log import mask_secret
+
+    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError, parse_json
+    from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL
+
+    try:  # not connection.extra_dejson, which takes what is not JSON for nothing
+        extra = parse_json(connection.extra or "{}")
     except ValueError:
         raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not JSON.") from None
     if not isinstance(extra, dict):
         raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not a JSON object.")
+    mask_secret(extra)
     values: dict[str, Any] = {name: extra.get(name) for name in _EXTRA_FIELDS}
     host = (connection.host or "").strip()
     if host and "://" not in host and connection.schema in ("http", "https"):
         host = f"{connection.schema}://{host}"
-    if connection.port and host:
-        host = f"{host.rstrip('/')}:{connection.port}"
-    return HubSpotSettings.parse({**values, "base_url": host, "access_token": connection.password})
+    if connection.port:
+        host = f"{(host or DEFAULT_BASE_URL).rstrip('/')}:{connection.port}"
+    return {**values, "base_url": host, "access_token": connection.password}

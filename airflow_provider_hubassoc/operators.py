@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_provider_hubassoc.arguments import is_literal, mistakes_fail_parsing, plain
+from airflow_provider_hubassoc.assets import LIMITS_CHANGED, association_limits_asset
 from airflow_provider_hubassoc.failures import task_failure, with_retry_policy
 from airflow_provider_hubassoc.links import PORTAL_XCOM_KEY, HubSpotObjectSettingsLink
 
@@ -18,24 +21,60 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from airflow_provider_hubassoc.hooks import HubSpotHook
-    from airflow_provider_hubassoc.hubspot.models import LimitInput
+    from airflow_provider_hubassoc.hubspot.models import AccountInfo, LimitInput
     from airflow_provider_hubassoc.limits.operation import BatchOperation
+    from airflow_provider_hubassoc.limits.plan import Plan
 
 OPERATION_XCOM_KEY = "operation"
 """XCom key of the operation's handle: there before the wait begins, brought up to date when it ends."""
 
 _STORE_KEY = "hubspot_operation"
+_APPLIED_KEY = "hubspot_applied"
 
 _TRIGGERER_GRACE = 300.0
 """Seconds after its time at which a wait is ended by Airflow itself, if no triggerer runs that could end it."""
 
 
-class HubSpotAssociationLimitsOperator(BaseOperator):
+class _HubSpotOperator(BaseOperator):
+    """What the operators of this package have in common."""
+
+    ui_color = "#ffd9c9"
+    _killed = False
+
+    def on_kill(self) -> None:
+        """End the wait. HubSpot cannot cancel a batch, so there is nothing to stop over there."""
+        self._killed = True
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep in short pieces, so that a killed task ends soon: Airflow only calls :meth:`on_kill` and goes on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._killed:
+                raise AirflowException("The task was killed while it waited for HubSpot")
+            time.sleep(min(left, 0.5))
+
+    def _publish_portal(self, context: Context, hook: HubSpotHook) -> AccountInfo | None:
+        """Say which portal it is, for the log and the extra link, before anything is changed there."""
+        from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError, HubSpotError
+
+        try:
+            portal = hook.client.without_retries().account_info()
+        except HubSpotAuthenticationError:
+            raise
+        except HubSpotError as error:
+            self.log.info("HubSpot did not say which portal this is: %s", error)
+            return None
+        self.log.info("HubSpot portal %s (%s)", portal.portal_id, portal.account_type)
+        context["ti"].xcom_push(PORTAL_XCOM_KEY, {"portal_id": portal.portal_id, "ui_domain": portal.ui_domain})
+        return portal
+
+
+class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     """Sets, changes or removes the limits of association types of one direction, in one batch.
 
     Returns the operation as plain JSON: ``action``, ``from_object_type``, ``to_object_type``, ``inputs``, ``status``,
     HubSpot's ``results`` and ``errors``, and what became of each input: ``applied``, ``refused``, ``unconfirmed``.
-    The same is in XCom under ``operation`` before the wait begins, and after it ends badly.
+    The same is in XCom under ``operation`` before the wait begins, and brought up to date when it ends, also badly.
 
     Mistakes in literal arguments fail the parsing of the DAG file, those in templates and XComs the task, before
     anything is sent. HubSpot's refusals and other errors that a retry cannot mend fail without using up ``retries``.
@@ -68,7 +107,6 @@ class HubSpotAssociationLimitsOperator(BaseOperator):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"inputs": "json"}
     operator_extra_links = (HubSpotObjectSettingsLink(),)
-    ui_color = "#ffd9c9"
 
     def __init__(
         self,
@@ -100,7 +138,6 @@ class HubSpotAssociationLimitsOperator(BaseOperator):
         self.timeout = timeout
         self.max_poll_failures = max_poll_failures
         self.verify = verify
-        self._killed = False
         self._check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -122,15 +159,11 @@ class HubSpotAssociationLimitsOperator(BaseOperator):
         with _task_failures():
             return self._finish(context, lambda: operation_from_event(event))
 
-    def on_kill(self) -> None:
-        """End the wait. HubSpot cannot cancel a batch, so there is nothing to stop over there."""
-        self._killed = True
-
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_hubassoc.hooks import HubSpotHook
         from airflow_provider_hubassoc.limits.inputs import parse_inputs
 
-        inputs = parse_inputs(self.from_object_type, self.to_object_type, self.inputs, self.action)
+        inputs = parse_inputs(self.from_object_type, self.to_object_type, plain(self.inputs), self.action)
         wait_options = self._parse_wait_options()
         with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
             self._publish_portal(context, hook)
@@ -144,9 +177,9 @@ class HubSpotAssociationLimitsOperator(BaseOperator):
                     verify=self.verify,
                     resend=context["ti"].try_number > 1,
                 )
-            self._publish(context, operation)
             if operation.is_over:
                 return self._finish(context, lambda: operation)
+            self._publish(context, operation)
             if not self.wait_for_completion:
                 return operation.to_dict()
             self._remember(context, operation)
@@ -161,16 +194,18 @@ class HubSpotAssociationLimitsOperator(BaseOperator):
         """Check what the DAG file says literally, so that mistakes fail its parsing."""
         from airflow_provider_hubassoc.limits.inputs import parse_inputs
 
-        parse_inputs(self.from_object_type, self.to_object_type, self.inputs, self.action, is_known=_is_literal)
-        self._parse_wait_options()
+        with mistakes_fail_parsing():
+            parse_inputs(self.from_object_type, self.to_object_type, self.inputs, self.action, is_known=is_literal)
+            self._parse_wait_options(is_known=is_literal)
 
-    def _parse_wait_options(self) -> dict[str, Any]:
+    def _parse_wait_options(self, is_known: Callable[[Any], bool] = lambda value: True) -> dict[str, Any]:
         from airflow_provider_hubassoc.limits.inputs import parse_seconds
 
-        names = ("poll_interval", "max_poll_interval", "timeout")
-        values = {name: getattr(self, name) for name in names}
-        known = {name: value for name, value in values.items() if _is_literal(value) and value is not None}
-        return {**values, **parse_seconds(known), "max_poll_failures": self.max_poll_failures}
+        values = {name: getattr(self, name) for name in ("poll_interval", "max_poll_interval", "timeout")}
+        if self.timeout is None:
+            del values["timeout"]
+        seconds = parse_seconds({name: value for name, value in values.items() if is_known(value)})
+        return {"timeout": None, **seconds, "max_poll_failures": self.max_poll_failures}
 
     # -- waiting --
 
@@ -200,29 +235,7 @@ class HubSpotAssociationLimitsOperator(BaseOperator):
             timeout=None if timeout is None else timedelta(seconds=timeout + _TRIGGERER_GRACE),
         )
 
-    def _sleep(self, seconds: float) -> None:
-        """Sleep in short pieces, so that a killed task ends soon: Airflow only calls :meth:`on_kill` and goes on."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if self._killed:
-                raise AirflowException("The task was killed while it waited for HubSpot")
-            time.sleep(min(left, 0.5))
-
     # -- what others see --
-
-    def _publish_portal(self, context: Context, hook: HubSpotHook) -> None:
-        """Say which portal it is, for the log and the extra link, before anything is changed there."""
-        from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError, HubSpotError
-
-        try:
-            portal = hook.client.without_retries().account_info()
-        except HubSpotAuthenticationError:
-            raise
-        except HubSpotError as error:
-            self.log.info("HubSpot did not say which portal this is: %s", error)
-            return
-        self.log.info("HubSpot portal %s (%s)", portal.portal_id, portal.account_type)
-        context["ti"].xcom_push(PORTAL_XCOM_KEY, {"portal_id": portal.portal_id, "ui_domain": portal.ui_domain})
 
     def _publish(self, context: Context, operation: BatchOperation) -> None:
         context["ti"].xcom_push(OPERATION_XCOM_KEY, operation.to_dict())
@@ -250,23 +263,243 @@ class HubSpotAssociationLimitsOperator(BaseOperator):
             store.set(_STORE_KEY, operation.to_dict())
 
     def _forget(self, context: Context) -> None:
-        if (store := context.get("task_state_store")) and store.get(_STORE_KEY):
+        if store := context.get("task_state_store"):
             store.delete(_STORE_KEY)
 
     def _sent_before(self, context: Context, inputs: list[LimitInput]) -> BatchOperation | None:
         """Return the operation that an earlier try has sent and not seen the end of, if it was the same."""
-        from airflow_provider_hubassoc.limits.operation import BatchOperation
+        from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
 
         store = context.get("task_state_store")
         handle = store.get(_STORE_KEY) if store and context["ti"].try_number > 1 else None
         if handle is None:
             return None
-        sent = BatchOperation.from_dict(handle)
+        try:
+            sent = BatchOperation.from_dict(handle)
+        except OperationHandleError:  # written by another version of this package
+            return None
         asked = (self.action, self.from_object_type, self.to_object_type, inputs)
         if (sent.action, sent.from_object_type, sent.to_object_type, sent.inputs) != asked:
             return None
         self.log.info("%s was sent by an earlier try; waiting for it", _title(sent))
         return sent
+
+
+class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
+    """Brings a portal's association limits in line with a reviewed file, or plans to.
+
+    XCom: ``plan`` (JSON, for a later ``plan=`` argument), ``plan_markdown`` (for people, such as in an
+    ``ApprovalOperator``), ``report`` (what became of every change). Returns ``summary``, ``portal_id``, ``changed``
+    and the report.
+
+    A direction that fails does not stop the others; at the end the task fails with the full account. Running again
+    does what is left. A sync that changed something adds an event of the portal's asset
+    (:func:`~airflow_provider_hubassoc.assets.association_limits_asset`) to the asset alias
+    ``hubspot_association_limits``, with the changes of all its tries (Airflow 3.2: of the last one) as ``extra``.
+
+    :param config: the declared limits: path of a YAML or JSON file, its text, a dict, or an XCom of one of them.
+    :param plan: apply this plan (an earlier task's XCom ``plan``) and nothing else: if the portal has changed since,
+        the task fails, so that what was approved is what is applied.
+    :param mode: ``apply``; or ``plan``, which never writes.
+    :param portal: what the portal is called in the file's ``portals``; by default its id or the connection's id.
+    :param prune: also remove limits that the file does not mention, in the directions it does mention.
+    :param fail_on_drift: with ``mode="plan"``, fail if the portal is not as declared.
+    :param create_missing_labels: True to create every label that the portal lacks, False to create none; None for
+        what the file says of each (``create_missing``).
+    :param hubspot_conn_id: connection of type ``hubspot``.
+    :param max_concurrency: directions that are handled at the same time.
+    :param verify: after the writes, read until everything is seen in force.
+    :param verify_timeout: for how long, seconds.
+    :param deferrable: verify in the triggerer instead of a worker.
+    """
+
+    template_fields: Sequence[str] = ("config", "plan", "mode", "portal", "hubspot_conn_id", "verify_timeout")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"config": "json", "plan": "json"}
+
+    def __init__(
+        self,
+        *,
+        config: Any = None,
+        plan: Any = None,
+        mode: str = "apply",
+        portal: str | int | None = None,
+        prune: bool = False,
+        fail_on_drift: bool = False,
+        create_missing_labels: bool | None = None,
+        hubspot_conn_id: str = "hubspot_default",
+        max_concurrency: int = 8,
+        verify: bool = True,
+        verify_timeout: float | timedelta = 60.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**with_retry_policy(kwargs))
+        self.outlets = [*self.outlets, LIMITS_CHANGED]
+        self.config = config
+        self.plan = plan
+        self.mode = mode
+        self.portal = portal
+        self.prune = prune
+        self.fail_on_drift = fail_on_drift
+        self.create_missing_labels = create_missing_labels
+        self.hubspot_conn_id = hubspot_conn_id
+        self.max_concurrency = max_concurrency
+        self.verify = verify
+        self.verify_timeout = verify_timeout
+        self.deferrable = deferrable
+        self._check_arguments(is_known=is_literal)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the portal, plan, and unless ``mode="plan"`` apply and verify.
+
+        :return: ``summary``, ``portal_id``, ``changed`` (whether anything was written), and the report.
+        :raises ConfigError: if the file has mistakes, or does not fit the portal; with every one of them.
+        :raises StalePlanError: if the portal has changed since the ``plan`` was made.
+        :raises AirflowFailException: with ``fail_on_drift``, if the portal is not as declared.
+        :raises ApplyError: if not everything is applied; with the full account.
+        :raises HubSpotError: if HubSpot does not accept the token.
+        """
+        with _task_failures():
+            return self._execute(context)
+
+    def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
+        """Resume after the verification in the triggerer; returns and raises as :meth:`execute`."""
+        from airflow_provider_hubassoc.triggers import report_from_event
+
+        with _task_failures():
+            return self._finish(context, report_from_event(event))
+
+    def _execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_hubassoc.hooks import HubSpotHook
+        from airflow_provider_hubassoc.limits.apply import ApplyReport, apply_plan
+        from airflow_provider_hubassoc.limits.inputs import parse_seconds
+
+        self._check_arguments()
+        verify_timeout = parse_seconds({"verify_timeout": self.verify_timeout})["verify_timeout"]
+        with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
+            portal = self._publish_portal(context, hook)
+            portal_id = portal.portal_id if portal else None
+            plan = self._rebased_plan(hook, portal_id) if self.plan is not None else self._new_plan(hook, portal_id)
+            self._publish_plan(context, plan, portal_id)
+            if self.mode == "plan":
+                ApplyReport(unread=plan.unread).raise_for_failure()
+                if self.fail_on_drift and not plan.is_empty:
+                    raise AirflowFailException(plan.summary)
+                return {"summary": plan.summary, "portal_id": portal_id, "changed": False, "counts": plan.counts}
+            verify_here = self.verify and not self.deferrable
+            report = apply_plan(
+                plan,
+                hook.client,
+                max_concurrency=self.max_concurrency,
+                verify_timeout=verify_timeout if verify_here else None,
+                sleep=self._sleep,
+            )
+            account = {**report.to_dict(), "portal_id": portal_id}
+            self._remember(context, account["applied"])
+            if self.verify and self.deferrable and report.to_verify:
+                self._defer(account, [each.to_dict() for each in report.to_verify], verify_timeout)
+            return self._finish(context, account)
+
+    # -- arguments --
+
+    def _check_arguments(self, is_known: Callable[[Any], bool] = lambda value: True) -> None:
+        """Check what is known of the arguments.
+
+        :raises LimitInputsError: with every mistake in them.
+        :raises ConfigError: with every mistake in a ``config`` given as a dict.
+        """
+        from airflow_provider_hubassoc.limits.config import load_config
+        from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_seconds
+
+        problems = []
+        if is_known(self.mode) and self.mode not in ("apply", "plan"):
+            problems.append(f"mode: must be apply or plan, got {self.mode!r}")
+        if (self.config is None) is (self.plan is None):
+            problems.append("config, plan: give one of them")
+        if self.plan is not None and self.mode == "plan":
+            problems.append("plan: is for applying; with mode='plan' give config")
+        if self.fail_on_drift and self.mode == "apply":
+            problems.append("fail_on_drift: is for mode='plan'; applying removes the drift")
+        if self.max_concurrency < 1:
+            problems.append("max_concurrency: must be at least 1")
+        if problems:
+            raise LimitInputsError(problems)
+        if is_known(self.verify_timeout):
+            parse_seconds({"verify_timeout": self.verify_timeout})
+        if isinstance(self.config, Mapping) and _all_known(self.config, is_known):
+            load_config(self.config)
+
+    def _new_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
+        from airflow_provider_hubassoc.limits.apply import read_state
+        from airflow_provider_hubassoc.limits.config import load_config
+        from airflow_provider_hubassoc.limits.plan import build_plan
+
+        names = [self.portal] if self.portal is not None else [portal_id, self.hubspot_conn_id]
+        config = load_config(self.config).for_portal(*names).with_missing_labels(self.create_missing_labels)
+        state = read_state(config, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
+        return build_plan(config, state, prune=self.prune)
+
+    def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
+        from airflow_provider_hubassoc.limits.apply import read_again
+        from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
+
+        plan = Plan.from_json(self.plan)
+        planned_for = (self.plan if isinstance(self.plan, Mapping) else json.loads(self.plan)).get("portal_id")
+        if None not in (planned_for, portal_id) and planned_for != portal_id:
+            raise StalePlanError([f"it was made for portal {planned_for}, this is portal {portal_id}"])
+        state = read_again(plan, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
+        return plan.rebased(state)
+
+    # -- what others see --
+
+    def _publish_plan(self, context: Context, plan: Plan, portal_id: int | None) -> None:
+        self.log.info("%s", plan.to_text())
+        context["ti"].xcom_push("plan", {**plan.to_json(), "portal_id": portal_id})
+        context["ti"].xcom_push("plan_markdown", plan.to_markdown())
+
+    def _defer(self, report: dict[str, Any], operations: list[dict[str, Any]], timeout: float) -> NoReturn:
+        from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsSyncTrigger
+
+        self.defer(
+            trigger=HubSpotAssociationLimitsSyncTrigger(
+                hubspot_conn_id=self.hubspot_conn_id,
+                operations=operations,
+                report=report,
+                started_at=time.time(),
+                timeout=timeout,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=timeout + _TRIGGERER_GRACE),
+        )
+
+    def _finish(self, context: Context, report: dict[str, Any]) -> dict[str, Any]:
+        """Account for what was done."""
+        from airflow_provider_hubassoc.limits.apply import ApplyError
+
+        self.log.info("%s", report["summary"])
+        context["ti"].xcom_push("report", report)
+        if not report["ok"]:
+            raise ApplyError(report)
+        applied = self._remembered(context) or report["applied"]
+        if applied:
+            asset = association_limits_asset(report["portal_id"] or self.hubspot_conn_id)
+            extra: dict[str, Any] = {"applied": applied}
+            context["outlet_events"][LIMITS_CHANGED].add(asset, extra=extra)
+        if store := context.get("task_state_store"):
+            store.delete(_APPLIED_KEY)
+        return {"changed": bool(applied), **report}
+
+    # -- across tries (Airflow 3.3) --
+
+    def _remember(self, context: Context, applied: list[dict[str, Any]]) -> None:
+        """Keep what was applied for the try that succeeds in the end: it finds it done, and has to tell of it."""
+        if applied and (store := context.get("task_state_store")):
+            store.set(_APPLIED_KEY, [*self._remembered(context), *applied])
+
+    def _remembered(self, context: Context) -> list[dict[str, Any]]:
+        store = context.get("task_state_store")
+        applied: Any = store.get(_APPLIED_KEY) if store else None
+        return applied or []
 
 
 @contextmanager
@@ -280,11 +513,13 @@ def _task_failures() -> Iterator[None]:
         raise failure from error
 
 
-def _is_literal(value: Any) -> bool:
-    """Whether a value is what it will be: plain data, and no template."""
-    if isinstance(value, str):
-        return not any(mark in value for mark in ("{{", "{%", "{#"))
-    return value is None or isinstance(value, (int, float, timedelta, Mapping, list, tuple, bytes, set))
+def _all_known(value: Any, is_known: Callable[[Any], bool]) -> bool:
+    """Whether nothing inside a dict is known only when the task runs."""
+    if isinstance(value, Mapping):
+        return all(_all_known(each, is_known) for pair in value.items() for each in pair)
+    if isinstance(value, (list, tuple)):
+        return all(_all_known(each, is_known) for each in value)
+    return is_known(value)
 
 
 def _title(operation: BatchOperation) -> str:

@@ -17,16 +17,16 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
+from airflow_provider_hubassoc.arguments import is_literal, mistakes_fail_parsing, plain
 from airflow_provider_hubassoc.failures import is_permanent, with_retry_policy
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
+from airflow_provider_hubassoc.operators import OPERATION_XCOM_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from airflow_provider_hubassoc.hooks import HubSpotHook
     from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
-
-OPERATION_XCOM_KEY = "operation"
 
 
 class HubSpotAssociationLimitsSensor(BaseSensorOperator):
@@ -82,9 +82,6 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **with_retry_policy(kwargs))
-        pair = (from_object_type, to_object_type, inputs)
-        if (operation is None) is any(each is None for each in pair) or (operation and any(pair)):
-            raise ValueError("Give either operation, or from_object_type, to_object_type and inputs")
         self.operation = operation
         self.from_object_type = from_object_type
         self.to_object_type = to_object_type
@@ -97,6 +94,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._hook: HubSpotHook | None = None
         self._watch: Wait | None = None
+        self._check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Wait for the operation.
@@ -137,6 +135,19 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         with self._airflow_exceptions():
             return self._finish(context, operation_from_event(event))
 
+    def _check_literals(self) -> None:
+        """Check what the DAG file says literally, so that mistakes fail its parsing."""
+        from airflow_provider_hubassoc.limits.inputs import parse_inputs, parse_seconds
+
+        pair = (self.from_object_type, self.to_object_type, self.inputs)
+        with mistakes_fail_parsing():
+            if (self.operation is None) is any(each is None for each in pair) or (self.operation and any(pair)):
+                raise ValueError("Give either operation, or from_object_type, to_object_type and inputs")
+            if self.operation is None:
+                parse_inputs(*pair, self.action, is_known=is_literal)
+            if is_literal(self.max_poll_interval):
+                parse_seconds({"max_poll_interval": self.max_poll_interval})
+
     # -- waiting --
 
     def _watching(self, context: Context) -> tuple[HubSpotHook, Wait]:
@@ -154,12 +165,12 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         from airflow_provider_hubassoc.limits.inputs import parse_inputs
         from airflow_provider_hubassoc.limits.operation import BatchOperation
 
-        if self.operation is None:
+        if self.from_object_type is not None:
             return BatchOperation(
                 action=self.action,  # type: ignore[arg-type]  # parse_inputs checks it
-                from_object_type=self.from_object_type or "",
+                from_object_type=self.from_object_type,
                 to_object_type=self.to_object_type or "",
-                inputs=parse_inputs(self.from_object_type, self.to_object_type, self.inputs, self.action),
+                inputs=parse_inputs(self.from_object_type, self.to_object_type, plain(self.inputs), self.action),
             )
         operation = BatchOperation.from_dict(self.operation)
         return operation.model_copy(update={"verify": operation.verify or self.verify})

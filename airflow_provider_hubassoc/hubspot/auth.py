@@ -16,7 +16,9 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
     HubSpotUnreadableAnswerError,
     json_object,
+    text_of,
 )
+from airflow_provider_hubassoc.hubspot.settings import Secret
 
 TOKEN_PATH = "/oauth/2026-03/token"
 
@@ -30,8 +32,8 @@ _WHAT_TO_DO = {
     "BAD_HUB": "The app is not installed in this portal.",
 }
 
-PostForm = Callable[[str, Mapping[str, SecretStr | str]], Any]
-"""Posts a form to a path of the API, without a token, and returns the JSON of the answer."""
+PostForm = Callable[[str, Mapping[str, SecretStr | str], Callable[[Any], Any]], Any]
+"""Posts a form to a path of the API, without a token, and returns what a function makes of the answer's JSON."""
 
 
 class Auth(Protocol):
@@ -63,9 +65,18 @@ class BearerToken:
 
 
 class _TokenAnswer(BaseModel):
-    access_token: SecretStr = Field(min_length=1)
+    access_token: Secret
     expires_in: float = Field(gt=0)
-    refresh_token: SecretStr | None = None
+    refresh_token: Secret | None = None
+
+
+def _token_answer(payload: Any) -> _TokenAnswer:
+    try:
+        return _TokenAnswer.model_validate(payload)
+    except ValidationError:
+        raise HubSpotUnreadableAnswerError(
+            "HubSpot's answer to the token refresh has no usable access_token and expires_in"
+        ) from None
 
 
 class OAuthToken:
@@ -119,12 +130,7 @@ class OAuthToken:
             "client_secret": self._client_secret,
             "refresh_token": self._refresh_token,
         }
-        try:
-            answer = _TokenAnswer.model_validate(post_form(TOKEN_PATH, form))
-        except ValidationError:
-            raise HubSpotUnreadableAnswerError(
-                "HubSpot's answer to the token refresh has no usable access_token and expires_in"
-            ) from None
+        answer: _TokenAnswer = post_form(TOKEN_PATH, form, _token_answer)
         self._on_new_token(answer.access_token.get_secret_value())
         if answer.refresh_token and answer.refresh_token != self._refresh_token:
             self._on_new_token(answer.refresh_token.get_secret_value())
@@ -141,7 +147,7 @@ def refresh_refused(status: int, body: bytes, correlation_id: str | None) -> Hub
     :param correlation_id: HubSpot's id of the request.
     """
     payload = json_object(body)
-    reason = str(payload.get("status") or payload.get("error") or "no reason given")
+    reason = text_of(payload.get("status")) or text_of(payload.get("error")) or "no reason given"
     advice = _WHAT_TO_DO.get(reason, "Check client_id, client_secret and refresh_token in the connection.")
     return HubSpotAuthenticationError(
         f"HubSpot refused to refresh the OAuth access token ({reason}). {advice}",

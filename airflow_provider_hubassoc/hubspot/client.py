@@ -37,6 +37,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotUnreadableAnswerError,
     HubSpotValidationError,
     from_response,
+    parse_json,
 )
 from airflow_provider_hubassoc.hubspot.models import (
     AccountInfo,
@@ -56,6 +57,14 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 INPUTS_PER_REQUEST = 100
 """HubSpot documents no maximum for these endpoints; a pair has at most about 50 labels each way."""
 
+_CORRELATION_ID = "X-HubSpot-Correlation-Id"
+
+_BROKEN_ANSWER = (
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.InvalidHeader,  # of the answer: those of the request are made of checked settings
+)
+
 _POOL_SIZE = 32
 """Connections kept open, at most; as many as threads may share one client without losing keep-alive."""
 
@@ -63,6 +72,7 @@ T = TypeVar("T")
 
 _LIMITS = TypeAdapter(list[AssociationLimit])
 _LABELS = TypeAdapter(list[AssociationLabel])
+_INPUTS = TypeAdapter(list[LimitInput])
 
 
 def _user_agent() -> str:
@@ -99,6 +109,14 @@ class RateLimit:
             return None
 
 
+@dataclass
+class _Told:
+    """What HubSpot has told of the portal by the way; shared with :meth:`HubSpotClient.without_retries`."""
+
+    rate_limit: RateLimit | None = None
+    time_zone: str | None = None
+
+
 class HubSpotClient:
     """HubSpot's Associations Schema API: limits and labels of association types, and the account behind the token.
 
@@ -133,9 +151,7 @@ class HubSpotClient:
         self._sleep = sleep
         self._timeout = settings.timeout
         self._auth = _auth(settings, on_new_token)
-        self._portal_time_zone: str | None = None
-        self.rate_limit: RateLimit | None = None
-        """The ten-second limit as of the latest answer that told it; None if none has."""
+        self._told = _Told()
         self._session = requests.Session()
         self._session.mount("https://", HTTPAdapter(pool_maxsize=_POOL_SIZE))
         self._session.mount("http://", HTTPAdapter(pool_maxsize=_POOL_SIZE))
@@ -143,11 +159,10 @@ class HubSpotClient:
         # What requests would find out anew for every request (proxies, certificates, ~/.netrc) is settled once,
         # and netrc never: its password must not replace the token.
         self._session.trust_env = False
-        self._session.proxies = (
-            {"http": settings.proxy, "https": settings.proxy}
-            if settings.proxy
-            else get_environ_proxies(settings.base_url)
-        )
+        if settings.proxy:
+            self._session.proxies = {"http": settings.proxy, "https": settings.proxy}
+        elif settings.base_url.startswith("https:"):  # plain http is for loopback: a proxy would read the token
+            self._session.proxies = get_environ_proxies(settings.base_url)
         self._session.verify = (
             settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )
@@ -161,6 +176,11 @@ class HubSpotClient:
     def close(self) -> None:
         """Close the session's connections."""
         self._session.close()
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The ten-second limit as of the latest answer that told it; None if none has."""
+        return self._told.rate_limit
 
     def without_retries(self) -> HubSpotClient:
         """Return a client over the same session that sends every request once, for those who repeat by themselves."""
@@ -287,7 +307,7 @@ class HubSpotClient:
     def account_info(self) -> AccountInfo:
         """Read which portal the token belongs to. Needs the scope ``oauth``."""
         info = self._request("GET", "/account-info/2026-03/details", _account_info)
-        self._portal_time_zone = info.time_zone
+        self._told.time_zone = info.time_zone
         return info
 
     # -- how it is done --
@@ -314,7 +334,7 @@ class HubSpotClient:
     ) -> BatchAnswer:
         pair_path = self._limits_path(from_object_type, to_object_type)
         path = f"{pair_path}/batch/{action}"
-        models = [each if isinstance(each, LimitInput) else LimitInput.model_validate(each) for each in inputs]
+        models = _limit_inputs(inputs)
         answers: list[BatchAnswer] = []
         for start in range(0, len(models), self._inputs_per_request):
             chunk = models[start : start + self._inputs_per_request]
@@ -326,56 +346,75 @@ class HubSpotClient:
             except HubSpotError as error:
                 if start:
                     error.message += f" ({start} of {len(models)} inputs were sent before)"
+                    error.outcome_unknown = True
                 raise
+            if action == "purge" and len(models) > len(chunk):
+                answers[-1] = _with_purged(answers[-1], chunk)
         return _joined(answers)
 
     def _create(self, path: str, pair_path: str, inputs: list[LimitInput], *, outcome_unknown: bool) -> BatchAnswer:
         """Send a create so that no input which HubSpot may have taken is sent a second time."""
+        wanted = {each.identity: each.max_to_object_ids for each in inputs}
         in_force: list[AssociationLimit] = []
         remaining = inputs
 
         def attempt() -> BatchAnswer:
             nonlocal outcome_unknown, in_force, remaining
             if outcome_unknown:
-                wanted = {each.identity: each.max_to_object_ids for each in inputs}
-                limits = _limits(self._send("GET", pair_path))
-                in_force = [each for each in limits if wanted.get(each.identity, 0) == each.max_to_object_ids]
+                limits = self._send("GET", pair_path, _limits)
+                in_force = [each for each in limits if (each.identity, each.max_to_object_ids) in wanted.items()]
                 applied = {limit.identity for limit in in_force}
                 remaining = [each for each in inputs if each.identity not in applied]
                 outcome_unknown = False
             if not remaining:
                 return BatchAnswer(status=BatchStatus.COMPLETE, results=in_force)
             try:
-                answer = _batch_answer(self._send("POST", path, _inputs_body(remaining)))
+                answer = self._send("POST", path, _batch_answer, _inputs_body(remaining))
             except HubSpotError as error:
                 outcome_unknown = error.outcome_unknown
                 raise
             return answer.model_copy(update={"results": in_force + answer.results})
 
-        return self._retry_policy.retrying(self._sleep)(attempt)
+        return self._repeat(attempt)
 
     def _request(
         self, method: str, path: str, parse: Callable[[Any], T], body: Any = None, *, idempotent: bool = True
     ) -> T:
         """Send a request as often as the retry policy allows; ``parse`` reads the JSON of the answer."""
-        retrying = self._retry_policy.retrying(self._sleep, idempotent=idempotent)
-        return retrying(lambda: parse(self._send(method, path, body)))
+        return self._repeat(lambda: self._send(method, path, parse, body), idempotent=idempotent)
 
-    def _send(self, method: str, path: str, body: Any = None) -> Any:
+    def _repeat(self, send: Callable[[], T], *, idempotent: bool = True) -> T:
+        """Call as often as the retry policy allows. What one attempt leaves unknown, a later one's error leaves so."""
+        outcome_unknown = False
+
+        def attempt() -> T:
+            nonlocal outcome_unknown
+            try:
+                return send()
+            except HubSpotError as error:
+                outcome_unknown = error.outcome_unknown = outcome_unknown or error.outcome_unknown
+                # The frames and errors behind it hold secrets, and the connection open.
+                error.__context__ = None
+                raise error.with_traceback(None) from None
+
+        return self._retry_policy.retrying(self._sleep, idempotent=idempotent)(attempt)
+
+    def _send(self, method: str, path: str, parse: Callable[[Any], T], body: Any = None) -> T:
         """Send one request with the token, and once more with a new one if HubSpot no longer accepts it."""
         data = None if body is None else json.dumps(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         token = self._auth.access_token(self._post_form)
         try:
-            return self._exchange(method, path, data, headers, token)
+            return self._exchange(method, path, parse, data, headers, token)
         except HubSpotAuthenticationError:
             if not self._auth.renew(token):
                 raise
-        return self._exchange(method, path, data, headers, self._auth.access_token(self._post_form))
+        return self._exchange(method, path, parse, data, headers, self._auth.access_token(self._post_form))
 
-    def _post_form(self, path: str, form: Mapping[str, SecretStr | str]) -> Any:
+    def _post_form(self, path: str, form: Mapping[str, SecretStr | str], parse: Callable[[Any], T]) -> T:
         try:
-            return self._exchange("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded"}, None)
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            return self._exchange("POST", path, parse, form, headers, None)
         except HubSpotError as error:
             error.outcome_unknown = False  # of the request that the token is for: it has not been sent yet
             raise
@@ -384,12 +423,12 @@ class HubSpotClient:
         self,
         method: str,
         path: str,
+        parse: Callable[[Any], T],
         data: str | Mapping[str, SecretStr | str] | None,
         headers: Mapping[str, str],
         token: SecretStr | None,
-    ) -> Any:
-        """Exchange one request for one answer: its JSON (None if empty), or the typed error."""
-        # Errors are raised "from None": the frames and the requests objects behind them hold the secrets.
+    ) -> T:
+        """Exchange one request for one answer: what ``parse`` makes of its JSON, or the typed error."""
         try:
             with self._session.request(
                 method,
@@ -405,14 +444,20 @@ class HubSpotClient:
             raise _transport_error(error, self._timeout) from None
         except OSError as error:  # requests looks for the ca_bundle only when it sends
             raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {error}") from None
-        self.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
-        correlation_id = response.headers.get("X-HubSpot-Correlation-Id")
-        if 200 <= response.status_code < 300:
-            payload = _parse_json(body, response.status_code, correlation_id)
+        except ValueError as error:  # an address or a proxy's password that HTTP cannot carry; its text may hold it
+            raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {type(error).__name__}") from None
+        self._told.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
+        correlation_id = response.headers.get(_CORRELATION_ID)
+        if not 200 <= response.status_code < 300:
+            raise self._error(response, body, correlation_id, refreshing=token is None)
+        try:
+            payload = None if response.status_code == 204 else _parse_json(body)
             if isinstance(payload, dict) and correlation_id:
                 payload.setdefault("correlationId", correlation_id)
-            return payload
-        raise self._error(response, body, correlation_id, refreshing=token is None) from None
+            return parse(payload)
+        except HubSpotUnreadableAnswerError as error:
+            error.status, error.correlation_id = response.status_code, correlation_id
+            raise
 
     def _error(
         self, response: requests.Response, body: bytes, correlation_id: str | None, *, refreshing: bool
@@ -433,8 +478,8 @@ class HubSpotClient:
     def _seconds_to_midnight(self) -> float:
         """Seconds until HubSpot's daily limit starts anew: midnight in the portal's time zone, UTC if not known."""
         try:
-            now = pendulum.now(self._portal_time_zone or "UTC")
-        except ValueError:  # a zone that this machine does not know
+            now = pendulum.now(self._told.time_zone or "UTC")
+        except (ValueError, OSError):  # a zone that this machine does not know
             now = pendulum.now("UTC")
         return (now.add(days=1).start_of("day") - now).total_seconds()
 
@@ -463,9 +508,16 @@ def _pair(from_object_type: str, to_object_type: str) -> str:
 
 def _quoted(object_type: str) -> str:
     # quote() leaves dots alone, and a path segment of dots only would change the path.
-    if not isinstance(object_type, str) or not object_type.strip("."):
+    if not isinstance(object_type, str) or not object_type.strip(".") or not object_type.isprintable():
         raise HubSpotValidationError(f"{object_type!r} is not an object type")
     return quote(object_type, safe="")
+
+
+def _limit_inputs(inputs: Sequence[LimitInput | Mapping[str, Any]]) -> list[LimitInput]:
+    try:
+        return _INPUTS.validate_python(inputs)
+    except ValidationError as error:
+        raise HubSpotValidationError(_first_mistake(error, "inputs")) from None
 
 
 def _inputs_body(inputs: list[LimitInput]) -> dict[str, Any]:
@@ -480,30 +532,32 @@ def _read_body(response: requests.Response) -> bytes:
             raise HubSpotRefusedAnswerError(
                 f"HubSpot's answer is larger than {MAX_BODY_BYTES} bytes and is not read",
                 status=response.status_code,
+                correlation_id=response.headers.get(_CORRELATION_ID),
             )
     return body
 
 
-def _parse_json(body: bytes, status: int, correlation_id: str | None) -> Any:
-    if not body.strip():
-        return None
+def _parse_json(body: bytes) -> Any:
+    """Read an answer that must say something; an empty one is the empty object, which says nothing."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise HubSpotUnreadableAnswerError(
-            "HubSpot's answer is not JSON", status=status, correlation_id=correlation_id
-        ) from None
+        payload = parse_json(body) if body.strip() else None
+    except ValueError:
+        raise HubSpotUnreadableAnswerError("HubSpot's answer is not JSON") from None
+    return {} if payload is None else payload
 
 
-def _parsed(validate: Callable[[Any], T], payload: Any) -> T:
+def _parsed(validate: Callable[[Any], T], payload: Any, where: str) -> T:
     try:
         return validate(payload)
     except ValidationError as error:
-        mistake = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in mistake["loc"]) or "the answer"
-        raise HubSpotUnreadableAnswerError(
-            f"HubSpot's answer is not as documented: {where}: {mistake['msg']}"
-        ) from None
+        mistake = _first_mistake(error, where)
+        raise HubSpotUnreadableAnswerError(f"HubSpot's answer is not as documented: {mistake}") from None
+
+
+def _first_mistake(error: ValidationError, where: str) -> str:
+    """Name the place and the mistake: ``results.2.typeId: Input should be a valid integer``."""
+    mistake = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, (where, *mistake['loc'])))}: {mistake['msg']}"
 
 
 def _results(payload: Any) -> Any:
@@ -513,25 +567,33 @@ def _results(payload: Any) -> Any:
 
 
 def _limits(payload: Any) -> list[AssociationLimit]:
-    return _parsed(_LIMITS.validate_python, _results(payload))
+    return _parsed(_LIMITS.validate_python, _results(payload), "results")
 
 
 def _labels(payload: Any) -> list[AssociationLabel]:
-    return _parsed(_LABELS.validate_python, _results(payload))
+    return _parsed(_LABELS.validate_python, _results(payload), "results")
 
 
 def _batch_answer(payload: Any) -> BatchAnswer:
     if payload is None:  # HTTP 204: how HubSpot really answers a purge
         return BatchAnswer(status=BatchStatus.COMPLETE)
-    return _parsed(BatchAnswer.model_validate, payload)
+    return _parsed(BatchAnswer.model_validate, payload, "batch")
 
 
 def _account_info(payload: Any) -> AccountInfo:
-    return _parsed(AccountInfo.model_validate, payload)
+    return _parsed(AccountInfo.model_validate, payload, "account")
 
 
 def _nothing(payload: Any) -> None:
     """Ignore what HubSpot answers to a write that has nothing to tell (HTTP 204)."""
+
+
+def _with_purged(answer: BatchAnswer, inputs: list[LimitInput]) -> BatchAnswer:
+    """Name what one request of a larger purge has removed: HubSpot's answer does not, and others may yet fail."""
+    if answer.status is not BatchStatus.COMPLETE or answer.results or answer.errors or answer.num_errors:
+        return answer
+    purged = [AssociationLimit(category=each.category.value, type_id=each.type_id) for each in inputs]
+    return answer.model_copy(update={"results": purged})
 
 
 def _joined(answers: list[BatchAnswer]) -> BatchAnswer:
@@ -547,6 +609,7 @@ def _joined(answers: list[BatchAnswer]) -> BatchAnswer:
         requested_at=answers[0].requested_at if answers else None,
         started_at=answers[0].started_at if answers else None,
         completed_at=answers[-1].completed_at if answers else None,
+        correlation_id=max(answers, key=lambda answer: len(answer.errors)).correlation_id if answers else None,
     )
 
 
@@ -565,12 +628,14 @@ def _transport_error(error: requests.RequestException, timeout: tuple[float, flo
         return HubSpotUnavailableError(f"The connection to HubSpot broke: {_cause(reason)}")
     if isinstance(error, requests.Timeout):
         return HubSpotUnavailableError(f"No answer from HubSpot within {timeout[1]:g} s")
-    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
+    if isinstance(error, _BROKEN_ANSWER):
         return HubSpotUnreadableAnswerError("HubSpot's answer broke off")
     return HubSpotSettingsError(f"The HubSpot connection cannot be used: {type(error).__name__}")
 
 
-def _cause(error: object) -> str:
+def _cause(error: Any) -> str:
     """Name what the operating system or urllib3 said, without urllib3's wrapping."""
-    text = str(error)
-    return text.rsplit(": ", 1)[-1].strip("()'\"") or type(error).__name__
+    while isinstance(error, Exception) and error.args and isinstance(error.args[-1], Exception):
+        error = error.args[-1]
+    text = str(error) if isinstance(error, OSError) else str(error).rsplit(": ", 1)[-1]
+    return text or type(error).__name__

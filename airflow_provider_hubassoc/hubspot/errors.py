@@ -14,12 +14,14 @@ Sources: HubSpot's pages "Handling errors" and "API usage guidelines", and publi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-_MAX_MESSAGE = 500
-"""Characters of HubSpot's own message that are shown: a sentence, never a whole payload."""
+_MAX_TEXT = 500
+"""Characters that are taken over from one text of HubSpot's: a sentence, never a whole payload."""
+
+_MAX_SCOPES = 100
+"""HubSpot's endpoints ask for one of at most some 90 scopes."""
 
 
 class HubSpotError(Exception):
@@ -85,14 +87,14 @@ class HubSpotError(Exception):
         :raises ValueError: if the data was not written by :meth:`to_dict`.
         """
         kinds: dict[Any, type[HubSpotError]] = {kind.__name__: kind for kind in _family(HubSpotError)}
-        fields = dict(data)
-        kind = kinds.get(fields.pop("type", None))
-        if kind is None:
-            raise ValueError("not the dict of a HubSpotError: unknown type")
         try:
-            return kind(**fields)
-        except TypeError as error:
-            raise ValueError(f"not the dict of a {kind.__name__}: {error}") from None
+            fields = dict(data)
+            error = kinds[fields.pop("type")](**fields)
+            if not isinstance(error.message, str) or not isinstance(error.retry_after, (int, float, type(None))):
+                raise TypeError("message or retry_after is of a wrong type")
+        except (KeyError, TypeError, ValueError) as mistake:
+            raise ValueError(f"not the dict of a HubSpotError: {mistake}") from None
+        return error
 
     def _extra_fields(self) -> dict[str, Any]:
         return {}
@@ -239,12 +241,12 @@ def from_response(
     :return: the error; its message never holds a whole payload.
     """
     payload = json_object(body)
-    message = (_text(payload.get("message")) or f"HubSpot answered with HTTP {status}")[:_MAX_MESSAGE]
+    message = text_of(payload.get("message")) or f"HubSpot answered with HTTP {status}"
     fields: dict[str, Any] = {
         "status": status,
-        "category": _text(payload.get("category")) or _text(payload.get("errorType")),
-        "sub_category": _text(payload.get("subCategory")),
-        "correlation_id": _text(payload.get("correlationId")) or correlation_id,
+        "category": text_of(payload.get("category")) or text_of(payload.get("errorType")),
+        "sub_category": text_of(payload.get("subCategory")),
+        "correlation_id": text_of(payload.get("correlationId")) or correlation_id,
         "retry_after": retry_after,
     }
     if status == 401:
@@ -256,7 +258,7 @@ def from_response(
             f"The access token may not do this: {message}{asked}", required_scopes=scopes, **fields
         )
     if status == 429:
-        return HubSpotRateLimitError(message, policy=_text(payload.get("policyName")), **fields)
+        return HubSpotRateLimitError(message, policy=text_of(payload.get("policyName")), **fields)
     if status in _UNAVAILABLE:
         if status == 423:
             fields["retry_after"] = max(_LOCK_SECONDS, retry_after or 0)
@@ -272,24 +274,35 @@ def from_response(
     return HubSpotValidationError(message, **fields)
 
 
+def parse_json(body: bytes | str) -> Any:
+    """Read JSON, and nothing that only Python takes for JSON (NaN, half a surrogate pair).
+
+    :raises ValueError: if it is none.
+    """
+    from pydantic_core import from_json  # here, because DAG files import this module
+
+    return from_json(body, allow_inf_nan=False)
+
+
 def json_object(body: bytes) -> dict[str, Any]:
     """Read the JSON object in a body; an empty dict if there is none."""
     try:
-        payload = json.loads(body)
+        payload = parse_json(body)
     except ValueError:
         return {}
     return payload if isinstance(payload, dict) else {}
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def text_of(value: object) -> str | None:
+    """Return a text of HubSpot's, shortened to what a person reads; None if it is none."""
+    return value[:_MAX_TEXT] if isinstance(value, str) and value else None
 
 
 def _required_scopes(payload: dict[str, Any]) -> list[str]:
-    scopes: list[str] = []
+    scopes: list[str | None] = []
     errors = payload.get("errors")
     for error in errors if isinstance(errors, list) else []:
         context = error.get("context") if isinstance(error, dict) else None
         asked = context.get("requiredGranularScopes") if isinstance(context, dict) else None
-        scopes += [scope for scope in (asked if isinstance(asked, list) else []) if isinstance(scope, str)]
-    return list(dict.fromkeys(scopes))
+        scopes += map(text_of, asked if isinstance(asked, list) else [])
+    return [scope for scope in dict.fromkeys(scopes) if scope][:_MAX_SCOPES]

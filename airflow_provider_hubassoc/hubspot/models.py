@@ -118,7 +118,7 @@ class ErrorDetail(WireModel):
 
     category: str | None = None
     sub_category: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = None
-    message: str = ""
+    message: Annotated[str, BeforeValidator(lambda v: "" if v is None else v)] = ""
     context: Annotated[dict[str, Any], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)
 
 

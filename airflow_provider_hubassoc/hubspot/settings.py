@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
@@ -25,6 +26,19 @@ API_VERSIONS = ("2026-03", "2026-09", "2025-09", "v4")
 """Versions of the Associations Schema API that this client speaks."""
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+def _fits_into_a_header(value: SecretStr) -> SecretStr:
+    if any(not "\x21" <= character <= "\x7e" for character in value.get_secret_value()):
+        raise ValueError("must be visible ASCII characters without spaces")
+    return value
+
+
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096), AfterValidator(_fits_into_a_header)]
+"""A token or another secret, as HubSpot makes them."""
+
+_SHOWN_FIELDS = {"base_url": "host", "access_token": "password (access token)"}
+"""What fields are called in Airflow's connection, where that is another name."""
 
 
 def _origin(url: str) -> tuple[str, str, int]:
@@ -71,18 +85,18 @@ class HubSpotSettings(BaseModel):
         (``REQUESTS_CA_BUNDLE``), or else certifi's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
 
     base_url: str = DEFAULT_BASE_URL
     auth_type: Literal["access_token", "oauth"] = "access_token"
-    access_token: Annotated[SecretStr, Field(max_length=4096)] | None = None
+    access_token: Secret | None = None
     client_id: str | None = None
-    client_secret: SecretStr | None = None
-    refresh_token: SecretStr | None = None
+    client_secret: Secret | None = None
+    refresh_token: Secret | None = None
     api_version: Literal["2026-03", "2026-09", "2025-09", "v4"] = "2026-03"
     timeout: tuple[Seconds, Seconds] = (10.0, 30.0)
     max_retries: int = Field(default=5, ge=0, le=20)
-    proxy: str | None = None
+    proxy: str | None = Field(default=None, repr=False)
     ca_bundle: str | None = None
 
     @classmethod
@@ -100,8 +114,9 @@ class HubSpotSettings(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            mistakes = "; ".join(_mistake(each) for each in error.errors(include_input=False, include_url=False))
-            raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {mistakes}.") from None
+            del values, given  # a traceback with local variables must not show the secrets in them
+            mistakes = dict.fromkeys(map(_mistake, error.errors(include_input=False, include_url=False)))
+            raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {'; '.join(mistakes)}.") from None
 
     @field_validator("timeout", mode="before")
     @classmethod
@@ -113,9 +128,12 @@ class HubSpotSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _usable_base_url(cls, value: str) -> str:
-        parts = urlsplit(value if "://" in value else f"https://{value}")
-        host, port = parts.hostname, parts.port  # port raises ValueError if out of range
-        if not host or parts.scheme not in ("http", "https"):
+        try:
+            parts = urlsplit(value if "://" in value else f"https://{value}")
+            host, port = parts.hostname, parts.port
+        except ValueError:  # its text may hold a password
+            raise ValueError("must be an address with a port from 1 to 65535, if it has one") from None
+        if not host or port == 0 or parts.scheme not in ("http", "https"):
             raise ValueError("must be an http(s) address such as https://api.hubapi.com")
         if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
             raise ValueError("must be an address without path, query or user, such as https://api.hubapi.com")
@@ -125,36 +143,29 @@ class HubSpotSettings(BaseModel):
         is_default_port = port in (None, 443 if parts.scheme == "https" else 80)
         return urlunsplit((parts.scheme, shown if is_default_port else f"{shown}:{port}", "", "", ""))
 
-    @field_validator("access_token", "client_secret", "refresh_token")
+    @field_validator("access_token", "client_id", "client_secret", "refresh_token")
     @classmethod
-    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        secret = value.get_secret_value() if value else ""
-        if any(not "\x21" <= character <= "\x7e" for character in secret):
-            raise ValueError("must be visible ASCII characters without spaces")
+    def _is_there_if_needed(cls, value: Any, info: ValidationInfo) -> Any:
+        needed_by = "access_token" if info.field_name == "access_token" else "oauth"
+        if value is None and info.data.get("auth_type") == needed_by:
+            raise ValueError(f"is missing; auth_type {needed_by} needs it")
         return value
 
     @field_validator("proxy")
     @classmethod
     def _is_a_proxy_url(cls, value: str | None) -> str | None:
         if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname or parts.port == 0:
-                raise ValueError("must be a URL such as http://proxy.example.com:3128")
+            try:
+                parts = urlsplit(value)
+                is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            except ValueError:  # its text may hold a password
+                is_usable = False
+            if not is_usable:
+                raise ValueError("must be the URL of an HTTP proxy such as http://proxy.example.com:3128")
         return value
-
-    @model_validator(mode="after")
-    def _has_credentials(self) -> HubSpotSettings:
-        if self.auth_type == "access_token":
-            missing = [] if self.access_token else ["password (the access token)"]
-        else:
-            needed = ("client_id", "client_secret", "refresh_token")
-            missing = [name for name in needed if not getattr(self, name)]
-        if missing:
-            raise ValueError(f"auth_type {self.auth_type} needs {', '.join(missing)}")
-        return self
 
 
 def _mistake(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    field = error["loc"][0]
     text = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {text}" if where else text
+    return f"{_SHOWN_FIELDS.get(field, field)}: {text}"

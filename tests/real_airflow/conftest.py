@@ -1,0 +1,36 @@
+"""Fixtures of the tests that run a real Airflow."""
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real_airflow import environment
+from tests.real_airflow.stack import Stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder."""
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.airflow)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Start a whole Airflow, once for all tests, with the example DAGs and an embedded HubSpot."""
+    # Without this a SIGTERM, as `timeout` sends it, would end pytest but leave Airflow's processes behind.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        folder = tmp_path_factory.mktemp("stack")
+        # A copy, so that a test may put a DAG of its own beside the examples.
+        dags_folder = shutil.copytree(environment.EXAMPLE_DAGS, folder / "dags")
+        with Stack(folder / "airflow", dags_folder=dags_folder) as stack:
+            # It would start by itself in the middle of a test, and make the portal as the file says.
+            stack.api.call("PATCH", "/dags/hubspot_limits_mend_drift", json={"is_paused": True})
+            yield stack
+    finally:
+        signal.signal(signal.SIGTERM, before)

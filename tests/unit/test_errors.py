@@ -1,0 +1,146 @@
+"""Every way HubSpot says no: typed, told in a sentence, carried as JSON."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_hubassoc.hubspot import errors
+from airflow_provider_hubassoc.hubspot.errors import HubSpotError, from_response
+
+FACTS: dict[str, Any] = {
+    "status": 429,
+    "category": "RATE_LIMIT",
+    "sub_category": "some.thing",
+    "correlation_id": "c-1",
+    "retry_after": 3.5,
+}
+OWN_FACTS: dict[str, dict[str, Any]] = {
+    "HubSpotMissingScopesError": {"required_scopes": ["a", "b"]},
+    "HubSpotRateLimitError": {"policy": "DAILY"},
+    "HubSpotUnavailableError": {"sent": False},
+    "HubSpotOperationError": {"operation": {"status": "CANCELED"}},
+}
+KINDS = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HubSpotError)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("facts", [{}, FACTS], ids=["bare", "full"])
+def test_an_error_survives_json(kind: type[HubSpotError], facts: dict[str, Any]) -> None:
+    error = kind("It went wrong", **facts, **(OWN_FACTS.get(kind.__name__, {}) if facts else {}))
+    again = HubSpotError.from_dict(json.loads(json.dumps(error.to_dict())))
+    assert type(again) is kind
+    assert vars(again) == vars(error)
+    assert str(again) == str(error)
+    assert again.outcome_unknown == error.outcome_unknown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_survives_pickling(kind: type[HubSpotError]) -> None:
+    error = kind("It went wrong", **FACTS, **OWN_FACTS.get(kind.__name__, {}))
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert vars(again) == vars(error)
+
+
+def test_the_text_says_what_support_asks_for() -> None:
+    assert str(HubSpotError("It went wrong", **FACTS)) == (
+        "It went wrong (HTTP 429, category RATE_LIMIT, subCategory some.thing, correlation id c-1)"
+    )
+    assert str(HubSpotError("It went wrong")) == "It went wrong"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"type": "ValueError", "message": "x"},
+        {"type": ["HubSpotError"], "message": "x"},
+        {"type": "HubSpotError"},
+        {"type": "HubSpotError", "message": None},
+        {"type": "HubSpotError", "message": "x", "retry_after": "soon"},
+        {"type": "HubSpotError", "message": "x", "policy": "DAILY"},
+        {"type": "HubSpotError", "message": "x", 5: 6},
+    ],
+)
+def test_what_is_no_error_is_refused(data: Any) -> None:
+    with pytest.raises(ValueError, match="not the dict of a HubSpotError"):
+        HubSpotError.from_dict(data)
+
+
+def test_no_error_may_be_repeated_by_the_client_alone() -> None:
+    """What the client repeats by itself, a later attempt of the task may mend as well."""
+    assert all(kind.retryable for kind in KINDS if kind.transient)
+
+
+# -- from HubSpot's answers --
+
+
+@given(st.integers(300, 599), st.binary(max_size=200))
+def test_any_answer_becomes_an_error(status: int, body: bytes) -> None:
+    assert isinstance(from_response(status, body), HubSpotError)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(), each, max_size=3),
+    max_leaves=10,
+)
+FIELDS = ["message", "category", "errorType", "subCategory", "correlationId", "policyName", "errors", "status"]
+
+
+@settings(max_examples=50)
+@given(
+    st.sampled_from([301, 400, 401, 403, 404, 414, 423, 429, 437, 477, 500, 502, 503, 504, 521, 522, 523, 524]),
+    st.dictionaries(st.sampled_from(FIELDS), json_values)
+    | st.builds(lambda scopes: {"errors": [{"context": {"requiredGranularScopes": scopes}}]}, st.lists(json_values)),
+)
+def test_any_shape_of_error_is_read(status: int, payload: dict[str, Any]) -> None:
+    error = from_response(status, json.dumps(payload).encode())
+    assert error.status == status
+    assert error.message
+    assert all(isinstance(value, (str, type(None))) for value in (error.category, error.sub_category))
+    str(error).encode()
+    assert type(HubSpotError.from_dict(error.to_dict())) is type(error)
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b"1" * 10_000, b"\xff\xfe", b"<html>no</html>", b"", b'"text"'])
+def test_a_body_that_is_no_object_says_nothing(body: bytes) -> None:
+    assert str(from_response(502, body)) == "HubSpot answered with HTTP 502 (HTTP 502)"
+
+
+def test_a_whole_payload_is_never_shown() -> None:
+    payload = dict.fromkeys(("message", "category", "subCategory", "correlationId", "policyName"), "x" * 100000) | {
+        "errors": [{"context": {"requiredGranularScopes": [f"scope.{n}" for n in range(10_000)]}}]
+    }
+    for status in (400, 401, 403, 429, 500, 503):
+        assert len(str(from_response(status, json.dumps(payload).encode()))) < 5_000
+
+
+def test_the_scopes_hubspot_asks_for_are_named_once() -> None:
+    payload = {
+        "message": "No.",
+        "errors": [
+            {"context": {"requiredGranularScopes": ["a.read", "b.read"]}},
+            {"context": {"x": 1}},
+            5,
+            {"context": {"requiredGranularScopes": ["a.read"]}},
+        ],
+    }
+    error = from_response(403, json.dumps(payload).encode())
+    assert error.message == "The access token may not do this: No. Give the token one of the scopes: a.read, b.read."
+    assert error.required_scopes == ["a.read", "b.read"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(None, 2.0), (1.0, 2.0), (7.0, 7.0)])
+def test_a_lock_is_held_for_two_seconds(asked: float | None, waited: float) -> None:
+    assert from_response(423, b"", retry_after=asked).retry_after == waited
