@@ -17,13 +17,17 @@ def is_literal(value: Any) -> bool:
     return value is None or isinstance(value, (int, float, timedelta, Mapping, list, tuple, bytes, set))
 
 
+class InvalidArgumentsError(AirflowFailException, ValueError):
+    """Arguments that cannot work; it fails the parsing of a DAG file, and a mapped task without retries."""
+
+
 @contextmanager
 def mistakes_fail_parsing() -> Iterator[None]:
-    """Raise what fails the parsing of a DAG file; and a mapped task, which is built when it runs, without retries."""
+    """Raise :class:`InvalidArgumentsError` for what is wrong with arguments: a mapped task is built when it runs."""
     try:
         yield
     except ValueError as error:
-        raise AirflowFailException(str(error)) from error
+        raise InvalidArgumentsError(str(error)) from error
 
 
 def plain(value: Any) -> Any:

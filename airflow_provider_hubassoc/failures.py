@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether running the task again cannot mend the error.
+    """Whether running the task again cannot mend the error."""
+    from airflow_provider_hubassoc.limits.inputs import LimitInputsError
+    from airflow_provider_hubassoc.limits.operation import OperationHandleError
+    from airflow_provider_hubassoc.limits.plan import StalePlanError
+    from airflow_provider_hubassoc.limits.source import ConfigError
 
-    What is no error of HubSpot's but a ValueError is about an argument: inputs, a handle, a plan, a file.
-    """
     if isinstance(error, _our_errors()):
         return not error.retryable
-    return isinstance(error, ValueError)
+    return isinstance(error, (LimitInputsError, OperationHandleError, ConfigError, StalePlanError))
 
 
 def _our_errors() -> tuple[type[HubSpotError], type[ApplyError]]:

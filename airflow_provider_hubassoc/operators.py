@@ -199,12 +199,13 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             self._parse_wait_options(is_known=is_literal)
 
     def _parse_wait_options(self, is_known: Callable[[Any], bool] = lambda value: True) -> dict[str, Any]:
-        from airflow_provider_hubassoc.limits.inputs import parse_seconds
+        from airflow_provider_hubassoc.limits.inputs import check_count, parse_seconds
 
         values = {name: getattr(self, name) for name in ("poll_interval", "max_poll_interval", "timeout")}
         if self.timeout is None:
             del values["timeout"]
         seconds = parse_seconds({name: value for name, value in values.items() if is_known(value)})
+        check_count("max_poll_failures", self.max_poll_failures)
         return {"timeout": None, **seconds, "max_poll_failures": self.max_poll_failures}
 
     # -- waiting --
@@ -347,7 +348,8 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         self.verify = verify
         self.verify_timeout = verify_timeout
         self.deferrable = deferrable
-        self._check_arguments(is_known=is_literal)
+        with mistakes_fail_parsing():
+            self._check_arguments(is_known=is_literal)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the portal, plan, and unless ``mode="plan"`` apply and verify.
@@ -409,7 +411,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         :raises ConfigError: with every mistake in a ``config`` given as a dict.
         """
         from airflow_provider_hubassoc.limits.config import load_config
-        from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_seconds
+        from airflow_provider_hubassoc.limits.inputs import LimitInputsError, check_count, parse_seconds
 
         problems = []
         if is_known(self.mode) and self.mode not in ("apply", "plan"):
@@ -420,10 +422,9 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             problems.append("plan: is for applying; with mode='plan' give config")
         if self.fail_on_drift and self.mode == "apply":
             problems.append("fail_on_drift: is for mode='plan'; applying removes the drift")
-        if self.max_concurrency < 1:
-            problems.append("max_concurrency: must be at least 1")
         if problems:
             raise LimitInputsError(problems)
+        check_count("max_concurrency", self.max_concurrency)
         if is_known(self.verify_timeout):
             parse_seconds({"verify_timeout": self.verify_timeout})
         if isinstance(self.config, Mapping) and _all_known(self.config, is_known):
@@ -441,9 +442,13 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
 
     def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.apply import read_again
+        from airflow_provider_hubassoc.limits.inputs import LimitInputsError
         from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
 
-        plan = Plan.from_json(self.plan)
+        try:
+            plan = Plan.from_json(self.plan)
+        except ValueError as error:
+            raise LimitInputsError([f"plan: {error}"]) from None
         planned_for = (self.plan if isinstance(self.plan, Mapping) else json.loads(self.plan)).get("portal_id")
         if None not in (planned_for, portal_id) and planned_for != portal_id:
             raise StalePlanError([f"it was made for portal {planned_for}, this is portal {portal_id}"])

@@ -137,7 +137,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
 
     def _check_literals(self) -> None:
         """Check what the DAG file says literally, so that mistakes fail its parsing."""
-        from airflow_provider_hubassoc.limits.inputs import parse_inputs, parse_seconds
+        from airflow_provider_hubassoc.limits.inputs import check_count, parse_inputs, parse_seconds
 
         pair = (self.from_object_type, self.to_object_type, self.inputs)
         with mistakes_fail_parsing():
@@ -145,6 +145,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
                 raise ValueError("Give either operation, or from_object_type, to_object_type and inputs")
             if self.operation is None:
                 parse_inputs(*pair, self.action, is_known=is_literal)
+            check_count("max_poll_failures", self.max_poll_failures)
             if is_literal(self.max_poll_interval):
                 parse_seconds({"max_poll_interval": self.max_poll_interval})
 

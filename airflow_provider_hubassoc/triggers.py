@@ -9,8 +9,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from airflow_provider_hubassoc.limits.plan import DirectionState
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hubspot")
+"""For all requests of a triggerer to HubSpot: slow answers must not take the few threads that all triggers share."""
 
 OVER = "over"
 TIMEOUT = "timeout"
@@ -212,7 +218,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
             try:
                 # The connection is read anew each time: this goes on for months, and tokens are rotated.
                 with HubSpotHook(conn_id, connection=await _connection(conn_id)) as hook:
-                    state = await asyncio.to_thread(read, hook)
+                    state = await _in_thread(read, hook)
             except HubSpotError as error:
                 log.warning("The limits %s -> %s could not be read: %s", *ends, error)
             else:
@@ -332,6 +338,8 @@ async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any
     """Wait for operations, all at the same time; return how it ended, as part of an event."""
 
     def poll(hook: HubSpotHook, pending: list[Wait]) -> None:
+        if len(pending) == 1:
+            return pending[0].poll(hook.refresh_operation)
         from airflow_provider_hubassoc.limits.apply import MAX_CONCURRENCY, concurrently
 
         hook.get_conn()
@@ -342,12 +350,16 @@ async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any
             while pending := [wait for wait in waits if not wait.operation.is_over]:
                 now = time.time()
                 await asyncio.sleep(max(wait.next_delay(now) for wait in pending))
-                await asyncio.to_thread(poll, hook, pending)
+                await _in_thread(poll, hook, pending)
     except HubSpotOperationTimeoutError as error:
         return {"outcome": TIMEOUT, "error": error.to_dict()}
     except HubSpotError as error:
         return {"outcome": POLL_FAILED, "error": error.to_dict()}
     return {"outcome": OVER}
+
+
+async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)
 
 
 async def _connection(hubspot_conn_id: str) -> Any:

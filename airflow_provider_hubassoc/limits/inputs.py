@@ -99,6 +99,15 @@ def parse_seconds(values: Mapping[str, Any]) -> dict[str, float]:
     return seconds
 
 
+def check_count(name: str, value: Any) -> None:
+    """Check an argument that is a number of things.
+
+    :raises LimitInputsError: if it is no integer from 1.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise LimitInputsError([f"{name}: must be an integer of at least 1, got {_shown(value)}"])
+
+
 def _is_object_type(value: Any) -> bool:
     return isinstance(value, str) and value.strip(".") != "" and value == value.strip() and value.isprintable()
 

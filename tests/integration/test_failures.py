@@ -13,6 +13,8 @@ from airflow_provider_hubassoc.failures import is_permanent, task_failure, with_
 from airflow_provider_hubassoc.hubspot import errors
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError
 from airflow_provider_hubassoc.limits.operation import OperationHandleError
+from airflow_provider_hubassoc.limits.plan import StalePlanError
+from airflow_provider_hubassoc.limits.source import ConfigError, Problem
 
 POLICY = getattr(failures, "HubSpotRetryPolicy", None)
 """None where Airflow (3.2) has no retry policies."""
@@ -27,7 +29,8 @@ PERMANENT: list[Exception] = [
     errors.HubSpotValidationError("no"),
     LimitInputsError(["no"]),
     OperationHandleError("no"),
-    ValueError("no"),
+    ConfigError([Problem("no")]),
+    StalePlanError(["no"]),
 ]
 PASSING: list[Exception] = [
     errors.HubSpotOperationTimeoutError("no"),
@@ -39,6 +42,7 @@ PASSING: list[Exception] = [
     errors.HubSpotUnreadableAnswerError("no"),
     AirflowException("no"),
     OSError("no"),
+    ValueError("no"),
 ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -91,19 +92,18 @@ def test_config(form: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: s
     json_path = tmp_path / "limits.json"
     json_path.write_text(json.dumps(CONFIG))
     airflow.xcoms["load", -1, "return_value"] = CONFIG
+    load = EmptyOperator(task_id="load")
     config = {
         "path": str(path),
         "JSON path": str(json_path),
         "dict": CONFIG,
         "text": TEXT,
         "JSON text": json.dumps(CONFIG),
-        "XCom": "{{ ti.xcom_pull(task_ids='load') }}",
+        "XCom": load.output,
         "templated path": f"{tmp_path}/{{{{ 'limits' }}}}.yaml",
     }[form]
-    # Airflow renders an XCom to an object only where the DAG asks for it.
-    dag = DAG("native", render_template_as_native_obj=form == "XCom")
 
-    run = airflow.run(sync(config=config, dag=dag))
+    run = airflow.run(sync(config=config))
 
     assert (run.state, run.error) == ("success", None)
     assert hubspot.limits() == IN_FORCE
@@ -162,7 +162,7 @@ def test_a_second_run_writes_nothing_and_tells_nobody(airflow: Airflow, hubspot:
     run = airflow.run(sync())
 
     assert writes(hubspot) == []
-    assert (run.result["changed"], run.result["summary"]) == (False, "Nothing to apply")
+    assert (run.result["changed"], run.result["summary"]) == (False, "Nothing to apply.")
     assert told(run) == []
     assert [leg.state for leg in run.legs] == ["success"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.simulator import Simulator
@@ -264,6 +265,9 @@ def dag_file(stack: Stack, name: str, text: str) -> Iterator[None]:
         yield
     finally:
         path.unlink()
+        # What its watchers still see must not be kept for a DAG that will not come back.
+        with suppress(requests.HTTPError):  # not found, or a run of it has not ended
+            stack.api.call("DELETE", f"/dags/{name}")
 
 
 def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator) -> None:
