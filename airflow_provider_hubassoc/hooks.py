@@ -219,22 +219,9 @@ class HubSpotHook(BaseHook):
 
         Requests are not repeated here: whoever waits polls again anyway.
         """
-        from airflow_provider_hubassoc.hubspot.errors import (
-            HubSpotError,
-            HubSpotRateLimitError,
-            HubSpotUnavailableError,
-        )
+        from airflow_provider_hubassoc.limits.operation import refresh
 
-        client = self.client.without_retries()
-        if operation.link_to_read:
-            try:
-                return operation.with_answer(client.get_status(operation.link_to_read))
-            except (HubSpotRateLimitError, HubSpotUnavailableError):
-                raise
-            except HubSpotError as error:
-                self.log.info("The operation's status link cannot be read, reading the pair instead: %s", error)
-                operation = operation.without_status_link()
-        return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
+        return refresh(operation, self.client.without_retries())
 
 
 def settings_of(connection: Connection) -> Any:

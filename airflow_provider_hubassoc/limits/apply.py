@@ -35,7 +35,7 @@ from airflow_provider_hubassoc.hubspot.models import (
 )
 from airflow_provider_hubassoc.limits.association_types import Direction
 from airflow_provider_hubassoc.limits.config import LimitsConfig
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh
 from airflow_provider_hubassoc.limits.order import Step, steps
 from airflow_provider_hubassoc.limits.pacing import Pacer
 from airflow_provider_hubassoc.limits.plan import (
@@ -484,11 +484,7 @@ class _Apply:
         return wait.operation
 
     def _read(self, operation: BatchOperation) -> BatchOperation:
-        link = operation.link_to_read
-        if link is not None:
-            return operation.with_answer(self._pacer.call(lambda: self._client.get_status(link)))
-        direction = operation.from_object_type, operation.to_object_type
-        return operation.with_limits(self._pacer.call(lambda: self._client.get_limits(*direction)))
+        return self._pacer.call(lambda: refresh(operation, self._client))
 
     # -- verification --
 

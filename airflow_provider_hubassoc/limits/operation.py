@@ -11,10 +11,11 @@ says nothing about success (CANCELED comes with 207).
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +24,8 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotOperationError,
     HubSpotOperationTimeoutError,
     HubSpotPollError,
+    HubSpotRateLimitError,
+    HubSpotUnavailableError,
 )
 from airflow_provider_hubassoc.hubspot.models import (
     Action,
@@ -34,6 +37,11 @@ from airflow_provider_hubassoc.hubspot.models import (
     TypeIdentity,
 )
 from airflow_provider_hubassoc.hubspot.object_types import display_name
+
+if TYPE_CHECKING:
+    from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+
+log = logging.getLogger(__name__)
 
 _STATUS_LINKS = ("status", "self")
 """Names under which a batch's ``links`` may lead to its state; others lead to documentation."""
@@ -350,6 +358,26 @@ class Wait:
                 ) from None
         else:
             self.failures = 0
+
+
+def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
+    """Read an operation's state once: from its status link, or else from the limits of the pair.
+
+    A link that leads to something else than a state is given up.
+
+    :param operation: as it is known so far.
+    :param client: reads; of the portal that the operation was sent to.
+    :raises HubSpotError: if it cannot be read.
+    """
+    if operation.link_to_read:
+        try:
+            return operation.with_answer(client.get_status(operation.link_to_read))
+        except (HubSpotRateLimitError, HubSpotUnavailableError):
+            raise
+        except HubSpotError as error:
+            log.info("The operation's status link cannot be read, reading the pair instead: %s", error)
+            operation = operation.without_status_link()
+    return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
 
 
 def poll_delay(elapsed: float, interval: float, maximum: float) -> float:
