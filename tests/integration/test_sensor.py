@@ -385,7 +385,8 @@ def test_mapped_over_the_operators_of_several_pairs(
     # A mapped task without a handle cannot even be built.
     empty = HubSpotAssociationLimitsSensor.partial(task_id="empty", retries=2, **MODES[mode]).expand(operation=[None])
     run = airflow.run(empty, map_index=0)
-    assert (run.state, type(run.error)) == ("failed", AirflowFailException)
+    assert run.state == "failed"
+    assert isinstance(run.error, AirflowFailException)
 
 
 def test_a_dag_with_the_sensor_survives_airflows_serializer(dag: DAG) -> None:
