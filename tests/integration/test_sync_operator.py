@@ -251,10 +251,9 @@ def test_reads_that_fail_are_no_failed_writes(
 
 
 @WAYS
-def test_what_was_never_answered_is_looked_for(
-    deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
-    # The portal carries the batch out, but no answer comes, and then a client that asks again gets none, either.
+@pytest.mark.usefixtures("impatient")
+def test_what_was_never_answered_is_looked_for(deferrable: bool, airflow: Airflow, hubspot: Simulator) -> None:
+    # The portal carries the batch out, but no answer comes.
     hubspot.inject(method="POST", path="*/deals/contacts/batch/*", reset=True, after=True, times=99)
 
     run = airflow.run(sync(deferrable=deferrable, verify_timeout=10))

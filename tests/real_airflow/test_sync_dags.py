@@ -54,6 +54,10 @@ def bring_in_line(portal: Simulator, config: Any = LIMITS) -> None:
         apply_plan(make_plan(client, config), client).raise_for_failure()
 
 
+def let_runs_start(stack: Stack, dag_id: str) -> None:
+    stack.api.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+
 @pytest.fixture
 def portal(stack: Stack) -> Iterator[Simulator]:
     """Empty the portal that the stack talks to, of limits and of labels; it answers at once."""
@@ -77,6 +81,7 @@ def portal(stack: Stack) -> Iterator[Simulator]:
 
 def test_a_sync_makes_the_portal_as_declared_and_the_next_one_writes_nothing(stack: Stack, portal: Simulator) -> None:
     portal.settings.stale_seconds = 5  # so that there is something to wait for
+    let_runs_start(stack, "hubspot_limits_sync")
     before = len(changes_told(stack, portal))
 
     run = stack.api.run("hubspot_limits_sync")
@@ -262,6 +267,7 @@ def dag_file(stack: Stack, name: str, text: str) -> Iterator[None]:
 
     try:
         wait_for(f"the DAG {name}", there, timeout=120)
+        let_runs_start(stack, name)
         yield
     finally:
         path.unlink()
@@ -291,12 +297,12 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
 
         run = stack.api.finish(dag_id, wait_for("a run of the DAG", started, timeout=120))
 
-    assert run.state == "success", run.account()
-    assert run.xcom("tell") == ['contacts → companies "Billing contact" 4 → 1']
-    assert portal.limits() == declared
-    assert len(writes(portal)) == 1
-    (event,) = asset_events(stack, "hubspot_limits_drifted_quickly")
-    assert event["extra"]["payload"]["hubspot_conn_id"] == environment.CONNECTION_ID
+        assert run.state == "success", run.account()
+        assert run.xcom("tell") == ['contacts → companies "Billing contact" 4 → 1']
+        assert portal.limits() == declared
+        assert len(writes(portal)) == 1
+        (event,) = asset_events(stack, "hubspot_limits_drifted_quickly")
+        assert event["extra"]["payload"]["hubspot_conn_id"] == environment.CONNECTION_ID
 
 
 def test_watchers_of_one_direction_share_one_poll(stack: Stack, portal: Simulator) -> None:
