@@ -36,6 +36,7 @@ format: .venv/installed ## put the code into ruff's form
 
 benchmark: .venv/installed ## what importing and calling the provider costs
 	@$(RUN) -m tests.benchmarks.benchmark
+	@$(RUN) -m tests.benchmarks.sync_benchmark
 
 build: .venv/installed ## wheel and source distribution, in dist
 	rm -rf dist
