@@ -16,7 +16,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 DISTRIBUTION = "airflow-provider-hubassoc"
 PACKAGE = "airflow_provider_hubassoc"
-DATA = ("py.typed", "association_types.json")
+DATA = ("py.typed", "association_types.json", "limits/schema.json")
 #: What `airflow providers` has to show: arguments, and what must be in their output.
 DISCOVERED = {
     ("get", DISTRIBUTION): DISTRIBUTION,

@@ -21,11 +21,15 @@ def association_limits_asset(portal_id: int | str) -> Asset:
     )
 
 
-def drift_watchers(config: Any, hubspot_conn_id: str = "hubspot_default", **options: Any) -> list[AssetWatcher]:
+def drift_watchers(
+    config: Any, hubspot_conn_id: str = "hubspot_default", *, portal: str | int | None = None, **options: Any
+) -> list[AssetWatcher]:
     """Return a watcher for each direction of a file, to start DAGs when a limit is no longer as declared.
 
     :param config: the declared limits: path of a YAML or JSON file, its text, or a dict; read when the DAG file is.
-    :param hubspot_conn_id: connection of type ``hubspot``; its id is also looked for in the file's ``portals``.
+    :param hubspot_conn_id: connection of type ``hubspot``.
+    :param portal: what the portal is called in the file's ``portals``; by default the connection's id. Name the
+        portal's id here if the file does: nothing is asked of HubSpot when a DAG file is read.
     :param options: ``poll_interval``, ``settle_seconds``, ``repeat_seconds`` of
         :class:`~airflow_provider_hubassoc.triggers.HubSpotAssociationLimitsDriftTrigger`.
     :raises ConfigError: with every mistake of the file.
@@ -34,7 +38,7 @@ def drift_watchers(config: Any, hubspot_conn_id: str = "hubspot_default", **opti
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 
     watchers = []
-    for association in load_config(config).for_portal(hubspot_conn_id).associations:
+    for association in load_config(config).for_portal(portal if portal is not None else hubspot_conn_id).associations:
         trigger = HubSpotAssociationLimitsDriftTrigger(
             association=association.model_dump(mode="json", by_alias=True, exclude_none=True),
             hubspot_conn_id=hubspot_conn_id,

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -234,7 +235,7 @@ def _apply(options: argparse.Namespace) -> int:
                 except ValueError as error:
                     raise UsageError(f"{options.plan}: {error}") from None
                 state = read_again(plan, client, max_concurrency=options.max_concurrency, progress=progress)
-                plan = plan.rebased(state)
+                plan = plan.rebased(replace(state, portal_id=_portal_id(client)))
             else:
                 plan = _make_plan(options, client, progress)
         if not options.json:
@@ -311,7 +312,17 @@ def _make_plan(options: argparse.Namespace, client: HubSpotClient, progress: Pro
 
     config = _for_portal(_load(options.file), options, client)
     state = read_state(config, client, max_concurrency=options.max_concurrency, progress=progress)
-    return build_plan(config, state, prune=options.prune)
+    return build_plan(config, replace(state, portal_id=_portal_id(client)), prune=options.prune)
+
+
+def _portal_id(client: HubSpotClient) -> int | None:
+    """Return which portal it is, as far as the token may know."""
+    from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError
+
+    try:
+        return client.account_info().portal_id
+    except HubSpotMissingScopesError:
+        return None
 
 
 def _for_portal(config: LimitsConfig, options: argparse.Namespace, client: HubSpotClient) -> LimitsConfig:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -48,20 +48,32 @@ class _HubSpotOperator(BaseOperator):
     def _sleep(self, seconds: float) -> None:
         """Sleep in short pieces, so that a killed task ends soon: Airflow only calls :meth:`on_kill` and goes on."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while True:
             if self._killed:
-                raise AirflowException("The task was killed while it waited for HubSpot")
+                raise AirflowException("The task was killed")
+            if (left := end - time.monotonic()) <= 0:
+                return
             time.sleep(min(left, 0.5))
 
-    def _publish_portal(self, context: Context, hook: HubSpotHook) -> AccountInfo | None:
-        """Say which portal it is, for the log and the extra link, before anything is changed there."""
-        from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError, HubSpotError
+    def _publish_portal(self, context: Context, hook: HubSpotHook, *, required: bool = False) -> AccountInfo | None:
+        """Say which portal it is, for the log and the extra link, before anything is changed there.
+
+        :param required: whether to fail if HubSpot does not say it; a token without the scope may never be told.
+        """
+        from airflow_provider_hubassoc.hubspot.errors import (
+            HubSpotAuthenticationError,
+            HubSpotError,
+            HubSpotMissingScopesError,
+            HubSpotSettingsError,
+            HubSpotTLSError,
+        )
 
         try:
-            portal = hook.client.without_retries().account_info()
-        except HubSpotAuthenticationError:
-            raise
+            portal = (hook.client if required else hook.client.without_retries()).account_info()
         except HubSpotError as error:
+            is_broken = isinstance(error, (HubSpotAuthenticationError, HubSpotSettingsError, HubSpotTLSError))
+            if is_broken or (required and not isinstance(error, HubSpotMissingScopesError)):
+                raise
             self.log.info("HubSpot did not say which portal this is: %s", error)
             return None
         self.log.info("HubSpot portal %s (%s)", portal.portal_id, portal.account_type)
@@ -169,6 +181,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             self._publish_portal(context, hook)
             operation = self._sent_before(context, inputs)
             if operation is None:
+                self._sleep(0)  # raises if the task has been killed meanwhile
                 operation = hook.submit_operation(
                     self.action,  # type: ignore[arg-type]  # parse_inputs has checked it
                     self.from_object_type,
@@ -302,7 +315,8 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     :param plan: apply this plan (an earlier task's XCom ``plan``) and nothing else: if the portal has changed since,
         the task fails, so that what was approved is what is applied.
     :param mode: ``apply``; or ``plan``, which never writes.
-    :param portal: what the portal is called in the file's ``portals``; by default its id or the connection's id.
+    :param portal: what the portal is called in the file's ``portals``; by default the connection's id or, if the file
+        has no such name, the portal's id.
     :param prune: also remove limits that the file does not mention, in the directions it does mention.
     :param fail_on_drift: with ``mode="plan"``, fail if the portal is not as declared.
     :param create_missing_labels: True to create every label that the portal lacks, False to create none; None for
@@ -379,10 +393,10 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         self._check_arguments()
         verify_timeout = parse_seconds({"verify_timeout": self.verify_timeout})["verify_timeout"]
         with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
-            portal = self._publish_portal(context, hook)
+            portal = self._publish_portal(context, hook, required=True)  # its id decides what is declared for it
             portal_id = portal.portal_id if portal else None
             plan = self._rebased_plan(hook, portal_id) if self.plan is not None else self._new_plan(hook, portal_id)
-            self._publish_plan(context, plan, portal_id)
+            self._publish_plan(context, plan)
             if self.mode == "plan":
                 ApplyReport(unread=plan.unread).raise_for_failure()
                 if self.fail_on_drift and not plan.is_empty:
@@ -435,31 +449,28 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.plan import build_plan
 
-        names = [self.portal] if self.portal is not None else [portal_id, self.hubspot_conn_id]
+        names = [self.portal] if self.portal is not None else [self.hubspot_conn_id, portal_id]
         config = load_config(self.config).for_portal(*names).with_missing_labels(self.create_missing_labels)
         state = read_state(config, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
-        return build_plan(config, state, prune=self.prune)
+        return build_plan(config, replace(state, portal_id=portal_id), prune=self.prune)
 
     def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.apply import read_again
         from airflow_provider_hubassoc.limits.inputs import LimitInputsError
-        from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
+        from airflow_provider_hubassoc.limits.plan import Plan
 
         try:
             plan = Plan.from_json(self.plan)
         except ValueError as error:
             raise LimitInputsError([f"plan: {error}"]) from None
-        planned_for = (self.plan if isinstance(self.plan, Mapping) else json.loads(self.plan)).get("portal_id")
-        if None not in (planned_for, portal_id) and planned_for != portal_id:
-            raise StalePlanError([f"it was made for portal {planned_for}, this is portal {portal_id}"])
         state = read_again(plan, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
-        return plan.rebased(state)
+        return plan.rebased(replace(state, portal_id=portal_id))
 
     # -- what others see --
 
-    def _publish_plan(self, context: Context, plan: Plan, portal_id: int | None) -> None:
+    def _publish_plan(self, context: Context, plan: Plan) -> None:
         self.log.info("%s", plan.to_text())
-        context["ti"].xcom_push("plan", {**plan.to_json(), "portal_id": portal_id})
+        context["ti"].xcom_push("plan", plan.to_json())
         context["ti"].xcom_push("plan_markdown", plan.to_markdown())
 
     def _defer(self, report: dict[str, Any], operations: list[dict[str, Any]], timeout: float) -> NoReturn:

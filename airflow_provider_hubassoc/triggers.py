@@ -219,7 +219,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
                 # The connection is read anew each time: this goes on for months, and tokens are rotated.
                 with HubSpotHook(conn_id, connection=await _connection(conn_id)) as hook:
                     state = await _in_thread(read, hook)
-            except HubSpotError as error:
+            except Exception as error:  # of the secrets backend, say: the watch must go on
                 log.warning("The limits %s -> %s could not be read: %s", *ends, error)
             else:
                 yield state

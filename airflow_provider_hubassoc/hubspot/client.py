@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import pendulum
 import requests
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import NewConnectionError, ProxyError, ReadTimeoutError
@@ -72,7 +72,7 @@ T = TypeVar("T")
 
 _LIMITS = TypeAdapter(list[AssociationLimit])
 _LABELS = TypeAdapter(list[AssociationLabel])
-_INPUTS = TypeAdapter(list[LimitInput])
+_INPUTS = TypeAdapter(Annotated[list[LimitInput], Field(min_length=1)])
 
 
 def _user_agent() -> str:

@@ -170,7 +170,7 @@ class HubSpotUnavailableError(HubSpotError):
 
 
 class HubSpotServerError(HubSpotError):
-    """HubSpot failed (another 5xx, such as 500); worth another attempt later, not at once."""
+    """HubSpot failed (another 5xx, such as 500; 408, 409, 425); worth another attempt later, not at once."""
 
     retryable = True
     outcome_unknown = True
@@ -225,6 +225,9 @@ class HubSpotPollError(HubSpotError):
 _UNAVAILABLE = frozenset({423, 477, 502, 503, 504, 521, 523, 524})
 """Statuses after which HubSpot asks to pause and retry."""
 
+_PASSING = frozenset({408, 409, 425})
+"""Statuses that speak of a moment rather than of the request."""
+
 _LOCK_SECONDS = 2.0
 """HubSpot holds the lock behind HTTP 423 for 2 seconds ("Handling errors")."""
 
@@ -263,7 +266,7 @@ def from_response(
         if status == 423:
             fields["retry_after"] = max(_LOCK_SECONDS, retry_after or 0)
         return HubSpotUnavailableError(message, **fields)
-    if status >= 500:
+    if status >= 500 or status in _PASSING:
         return HubSpotServerError(message, **fields)
     if status < 400:
         return HubSpotRefusedAnswerError(

@@ -70,8 +70,8 @@ class LimitInput(WireModel):
     """One input of a batch: which association type, and for create and update its limit."""
 
     category: AssociationCategory
-    type_id: int
-    max_to_object_ids: int | None = None
+    type_id: int = Field(strict=True, ge=1, le=MAX_INT32)
+    max_to_object_ids: int | None = Field(default=None, strict=True, ge=1, le=MAX_INT32)
 
     @property
     def identity(self) -> TypeIdentity:

@@ -118,6 +118,7 @@ class ApplyReport:
     def retry_after(self) -> float | None:
         """Seconds after which running again makes sense, if HubSpot named a time."""
         asked = [each.cause.retry_after for each in self.outcomes if each.cause]
+        asked += [unread.retry_after for unread in self.unread]
         return max((seconds for seconds in asked if seconds is not None), default=None)
 
     @property
@@ -259,6 +260,7 @@ def _read_each(
                 to_object_type=direction.to_object_type,
                 reason=str(error),
                 retryable=error.retryable,
+                retry_after=error.retry_after,
             )
 
     found = concurrently("read", list(directions), attempt, max_concurrency, progress)

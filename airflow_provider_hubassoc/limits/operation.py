@@ -363,7 +363,8 @@ class Wait:
 def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
     """Read an operation's state once: from its status link, or else from the limits of the pair.
 
-    A link that leads to something else than a state is given up.
+    A link that cannot be read does not end the wait: the pair is read instead. One that will never lead to a state
+    is given up.
 
     :param operation: as it is known so far.
     :param client: reads; of the portal that the operation was sent to.
@@ -376,7 +377,8 @@ def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
             raise
         except HubSpotError as error:
             log.info("The operation's status link cannot be read, reading the pair instead: %s", error)
-            operation = operation.without_status_link()
+            if not error.retryable:
+                operation = operation.without_status_link()
     return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
 
 

@@ -50,7 +50,9 @@ class Pacer:
             except HubSpotRateLimitError as error:
                 limit = self._client.rate_limit
                 hold = max(error.retry_after or 0.0, limit.interval if limit else _INTERVAL)
-                if attempt == _ATTEMPTS or error.policy == "DAILY" or hold > _LONGEST_HOLD:
+                too_long = error.policy == "DAILY" or hold > _LONGEST_HOLD
+                # An attempt before the one that was refused may have got through.
+                if attempt == _ATTEMPTS or too_long or error.outcome_unknown:
                     raise
                 with self._lock:
                     self._next_start = max(self._next_start, time.monotonic() + hold)
@@ -64,5 +66,4 @@ class Pacer:
             if limit is not None and limit.maximum > 0 and limit.remaining <= self._reserve:
                 # At this pace the rolling window never holds more than the maximum.
                 self._next_start = start + limit.interval / limit.maximum
-        if start > now:
-            self._sleep(start - now)
+        self._sleep(max(0.0, start - now))  # also without a wait: it may raise to end the work

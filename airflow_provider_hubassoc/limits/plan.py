@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from airflow_provider_hubassoc.hubspot.models import (
     AssociationCategory,
@@ -89,10 +90,12 @@ class PortalState:
 
     :param directions: the state of each direction of the file.
     :param unread: the directions that could not be read, and why.
+    :param portal_id: the portal's id, where it is known.
     """
 
     directions: Mapping[Direction, DirectionState]
     unread: Mapping[Direction, UnreadDirection] = field(default_factory=dict)
+    portal_id: int | None = None
 
 
 class _Json(BaseModel):
@@ -175,10 +178,12 @@ class UnreadDirection(_InDirection):
 
     :param reason: what HubSpot said.
     :param retryable: whether a later attempt may succeed.
+    :param retry_after: seconds after which it makes sense, if HubSpot named a time.
     """
 
     reason: str
     retryable: bool = False
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         """Tell it to people."""
@@ -203,9 +208,11 @@ class Plan(_Json):
     :param warnings: what to think about before applying.
     :param directions: what was read to make the plan.
     :param unread: directions that could not be read.
+    :param portal_id: the portal it is for, where that is known.
     """
 
     version: Literal[1] = 1
+    portal_id: int | None = None
     changes: list[Change] = []
     new_labels: list[NewLabel] = []
     warnings: list[str] = []
@@ -246,12 +253,8 @@ class Plan(_Json):
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the portal's limits that the plan was made from."""
-        state = [
-            [change.from_object_type, change.to_object_type, change.category, change.type_id, change.current]
-            for change in self.changes
-        ]
-        return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+        """Digest of the whole plan, to notice when it is no longer what was approved."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
     # -- from and to plain JSON --
 
@@ -263,14 +266,20 @@ class Plan(_Json):
     def from_json(cls, data: Mapping[str, Any] | str | bytes) -> Plan:
         """Read what :meth:`to_json` returned, or its text.
 
-        :raises ValueError: if it is no such plan; the message names the first field that is wrong.
+        :raises ValueError: if it is no such plan, or no longer the same; the message names what is wrong.
         """
         try:
-            plan = cls.model_validate_json(data) if isinstance(data, (str, bytes)) else cls.model_validate(data)
+            fields = from_json(data) if isinstance(data, (str, bytes)) else data
+            plan = cls.model_validate(fields)
         except ValidationError as error:
             mistake = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in mistake["loc"])
             raise ValueError(f"not a plan: {where + ': ' if where else ''}{mistake['msg']}") from None
+        except ValueError:
+            raise ValueError("not a plan: not JSON") from None
+        # Every field has a default, so that anything would pass for an empty plan without this.
+        if fields.get("fingerprint") != plan.fingerprint:
+            raise ValueError("not a plan: its fingerprint is missing or not that of its content")
         return plan
 
     # -- for people --
@@ -350,6 +359,8 @@ class Plan(_Json):
         :raises StalePlanError: with every difference.
         """
         reasons = [str(unread) for unread in state.unread.values()]
+        if None not in (self.portal_id, state.portal_id) and self.portal_id != state.portal_id:
+            reasons.append(f"it was made for portal {self.portal_id}, this is portal {state.portal_id}")
         changes: list[Change] = []
         for read in self.directions:
             now = state.directions.get(read.direction)
@@ -439,6 +450,7 @@ def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False)
         raise PlanError(problems)
     changes.sort(key=_order)
     return Plan(
+        portal_id=state.portal_id,
         changes=changes,
         new_labels=sorted(new_labels, key=lambda label: (str(label.direction), label.label)),
         warnings=_warnings(changes),

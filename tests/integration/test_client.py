@@ -333,8 +333,8 @@ def test_a_pending_part_makes_the_whole_pending(hubspot: Simulator, label_ids: l
 
 
 def test_nothing_to_send(hubspot: Simulator) -> None:
-    with client_of(hubspot) as client:
-        assert client.update_limits("contacts", "companies", []).status is BatchStatus.COMPLETE
+    with client_of(hubspot) as client, pytest.raises(HubSpotValidationError, match="inputs"):
+        client.update_limits("contacts", "companies", [])
     assert hubspot.requests == []
 
 

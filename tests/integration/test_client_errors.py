@@ -62,7 +62,7 @@ def failure(call: Callable[[], Any]) -> HubSpotError:
         (401, HubSpotAuthenticationError, False, False),
         (403, HubSpotMissingScopesError, False, False),
         (404, HubSpotValidationError, False, False),
-        (409, HubSpotValidationError, False, False),
+        (409, HubSpotServerError, False, True),
         (414, HubSpotValidationError, False, False),
         (423, HubSpotUnavailableError, True, True),
         (429, HubSpotRateLimitError, True, True),

@@ -394,6 +394,17 @@ def test_a_link_that_cannot_be_read_is_given_up_for_the_pair(hubspot: Simulator,
     assert [each.path.rpartition("/")[2] for each in hubspot.requests] == ["update", "state", "companies"]
 
 
+def test_one_failed_read_of_a_link_does_not_hide_how_the_operation_ended() -> None:
+    with Simulator(processing_seconds=0.05, canceled=True) as portal, hook_of(portal) as hook:
+        operation = operation_of(hook)
+        portal.inject(path="*/operations/*", status=500)
+        for _ in range(500):
+            operation = hook.refresh_operation(operation)
+            if operation.is_over:
+                break
+        assert operation.status is BatchStatus.CANCELED
+
+
 def test_a_link_that_leads_away_is_not_followed(hubspot: Simulator) -> None:
     with Peer(response(b'{"status": "COMPLETE"}')) as other, hook_of(hubspot) as hook:
         links = {"status": f"http://127.0.0.1:{other.port}/state"}

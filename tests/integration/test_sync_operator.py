@@ -12,9 +12,10 @@ import httpx
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from airflow_provider_hubassoc.assets import drift_watchers
 from airflow_provider_hubassoc.hubspot import errors
 from airflow_provider_hubassoc.limits.apply import ApplyError
 from airflow_provider_hubassoc.limits.config import ConfigError
@@ -394,7 +395,9 @@ def test_a_plan_of_another_portal_is_refused(
     assert writes(hubspot) == []
 
 
-@pytest.mark.parametrize("plan", [{"changes": 1}, "no plan", "[]", {"version": 2}])
+@pytest.mark.parametrize(
+    "plan", [{"changes": 1}, "no plan", "[]", {"version": 2}, {}, {"summary": "Applied 1 of 1.", "ok": True}, CONFIG]
+)
 def test_what_is_no_plan_is_refused(plan: Any, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     run = airflow.run(sync(plan=plan))
 
@@ -564,3 +567,62 @@ def test_a_killed_task_stops_waiting(hubspot: Simulator, hubspot_conn: str) -> N
     assert not thread.is_alive()
     assert "was killed" in str(failures[0])
     assert "plan" in pushed
+
+
+def test_a_killed_sync_sends_no_more(hubspot: Simulator, hubspot_conn: str) -> None:
+    everything = [association("contacts", "companies", limit=5), association("deals", "contacts", limit=10)]
+    operator = sync(config=declare(*everything), max_concurrency=1)
+    operator.on_kill()
+    context: Any = {"ti": _Pushing(), "outlet_events": OutletEventAccessors()}
+    with pytest.raises(AirflowException, match="The task was killed"):
+        operator.execute(context)
+    assert writes(hubspot) == []
+
+
+class _Pushing:
+    try_number = 1
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        assert json.dumps(value), key
+
+
+# -- which portal it is ----------------------------------------------------------------------------------------
+
+
+def test_an_unknown_portal_is_no_portal_without_overrides(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, impatient: None
+) -> None:
+    own = {str(hubspot.portal_id): {"associations": [association("contacts", "companies", limit=3)]}}
+    config = declare(association("contacts", "companies", limit=5), portals=own)
+    hubspot.inject(path="/account-info/*", status=503)
+    task = sync(config=config)
+    run = airflow.run(task)
+    assert isinstance(run.error, errors.HubSpotUnavailableError)
+    assert writes(hubspot) == []
+    assert airflow.run(task).state == "success"
+    assert hubspot.limits() == {CONTACT_TO_COMPANY: 3}
+
+
+def test_the_connection_s_overrides_come_before_the_portal_s(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    portals = {
+        name: {"associations": [association("contacts", "companies", limit=limit)]}
+        for name, limit in ((str(hubspot.portal_id), 3), ("hubspot_default", 2))
+    }
+    config = declare(association("contacts", "companies", limit=5), portals=portals)
+    assert airflow.run(sync(config=config)).state == "success"
+    assert hubspot.limits() == {CONTACT_TO_COMPANY: 2}
+    [watcher] = drift_watchers(config, portal=hubspot.portal_id)
+    assert watcher.trigger.association["limit"] == 3
+    [watcher] = drift_watchers(config)
+    assert watcher.trigger.association["limit"] == 2
+
+
+def test_the_time_that_hubspot_names_for_a_read_is_kept(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, impatient: None
+) -> None:
+    hubspot.inject(method="GET", path="*/deals/contacts", status=477, headers={"Retry-After": "7200"})
+    run = airflow.run(sync())
+    assert isinstance(run.error, ApplyError)
+    assert (run.error.retryable, run.error.retry_after) == (True, 7200)

@@ -181,3 +181,17 @@ def test_a_person_is_asked_before_anything_changes(hubspot: Simulator, file: str
         assert process.returncode == code, shown
         assert ("Applied 2 of 2" in shown) is (answer == "y")
     assert len(hubspot.limits()) == 2
+
+
+def test_a_plan_is_for_its_own_portal(
+    hubspot: Simulator, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "plan.json")
+    assert main(["plan", file, "-o", path]) == 2
+    with Simulator(portal_id=999) as other:
+        monkeypatch.setenv("HUBSPOT_BASE_URL", other.url)
+        assert main(["apply", "--plan", path, "--yes"]) == 1
+        assert "this is portal 999" in capsys.readouterr().err
+        assert writes(other) == []
+    monkeypatch.setenv("HUBSPOT_BASE_URL", hubspot.url)
+    assert main(["apply", "--plan", path, "--yes"]) == 0

@@ -336,3 +336,10 @@ def test_a_direction_that_could_not_be_read_is_not_forgotten() -> None:
     assert plan.summary == "No changes. 0 unchanged, 0 unmanaged. 1 direction could not be read."
     assert "contacts → companies could not be read: not now" in plan.to_markdown()
     assert "contacts → companies could not be read: not now" in rendered(plan, 80)
+
+
+@pytest.mark.parametrize("change", [{"changes": []}, {"fingerprint": None}, {"portal_id": 7}, {"warnings": ["none"]}])
+def test_a_plan_that_is_no_longer_what_was_approved(change: dict[str, object]) -> None:
+    data = {**some_plan().to_json(), **change}
+    with pytest.raises(ValueError, match="fingerprint"):
+        Plan.from_json(data)
