@@ -310,30 +310,33 @@ def _make_plan(options: argparse.Namespace, client: HubSpotClient, progress: Pro
     from airflow_provider_hubassoc.limits.apply import read_state
     from airflow_provider_hubassoc.limits.plan import build_plan
 
-    config = _for_portal(_load(options.file), options, client)
+    config = _load(options.file)
+    # Without looking which portal this is, its overrides would go unnoticed.
+    by_id = options.portal is None and bool(config.portals) and options.conn_id not in config.portals
+    portal_id = _portal_id(client, required=by_id)
+    config = _for_portal(config, options, portal_id)
     state = read_state(config, client, max_concurrency=options.max_concurrency, progress=progress)
-    return build_plan(config, replace(state, portal_id=_portal_id(client)), prune=options.prune)
+    return build_plan(config, replace(state, portal_id=portal_id), prune=options.prune)
 
 
-def _portal_id(client: HubSpotClient) -> int | None:
+def _portal_id(client: HubSpotClient, *, required: bool = False) -> int | None:
     """Return which portal it is, as far as the token may know."""
     from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError
 
     try:
         return client.account_info().portal_id
     except HubSpotMissingScopesError:
+        if required:
+            raise
         return None
 
 
-def _for_portal(config: LimitsConfig, options: argparse.Namespace, client: HubSpotClient) -> LimitsConfig:
+def _for_portal(config: LimitsConfig, options: argparse.Namespace, portal_id: int | None) -> LimitsConfig:
     if options.portal is not None:
         if options.portal not in config.portals:
             raise UsageError(f"the file has no portal {options.portal}; it has {', '.join(config.portals) or 'none'}")
         return config.for_portal(options.portal)
-    if not config.portals or options.conn_id in config.portals:
-        return config.for_portal(options.conn_id)
-    # Without looking which portal this is, its overrides would go unnoticed.
-    return config.for_portal(client.account_info().portal_id)
+    return config.for_portal(options.conn_id, portal_id)
 
 
 def _load(file: str) -> LimitsConfig:

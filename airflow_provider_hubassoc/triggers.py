@@ -80,18 +80,11 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments; after a restart the wait goes on where its clock says."""
-        return (
-            _class_path(self),
-            {
-                "hubspot_conn_id": self.hubspot_conn_id,
-                "operation": self.operation,
-                "started_at": self.started_at,
-                "timeout": self.timeout,
-                "poll_interval": self.poll_interval,
-                "max_poll_interval": self.max_poll_interval,
-                "max_poll_failures": self.max_poll_failures,
-            },
+        names = (
+            *("hubspot_conn_id", "operation", "started_at", "timeout"),
+            *("poll_interval", "max_poll_interval", "max_poll_failures"),
         )
+        return _class_path(self), {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""

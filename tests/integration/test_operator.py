@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hubassoc.hubspot import errors
@@ -30,18 +28,9 @@ from tests.integration.scenarios import (
     writes,
 )
 
+pytestmark = pytest.mark.usefixtures("dag")
+
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
-
-
-@pytest.fixture
-def airflow() -> Airflow:
-    return Airflow()
-
-
-@pytest.fixture(autouse=True)
-def dag() -> Iterator[DAG]:
-    with DAG("dag") as dag:
-        yield dag
 
 
 def operator(**arguments: Any) -> HubSpotAssociationLimitsOperator:

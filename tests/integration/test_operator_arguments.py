@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,19 +17,10 @@ from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import Airflow
 from tests.integration.scenarios import FIVE_COMPANIES, FROM, INPUTS, LIMITS, ONE_PRIMARY, TO, writes
 
+pytestmark = pytest.mark.usefixtures("dag")
+
 RETRY_POLICY = getattr(failures, "HubSpotRetryPolicy", None)
 """None where Airflow (3.2) has no retry policies."""
-
-
-@pytest.fixture
-def airflow() -> Airflow:
-    return Airflow()
-
-
-@pytest.fixture(autouse=True)
-def dag() -> Iterator[DAG]:
-    with DAG("dag") as dag:
-        yield dag
 
 
 def arguments(**changes: Any) -> dict[str, Any]:

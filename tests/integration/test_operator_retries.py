@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_hubassoc.hubspot import errors
@@ -21,18 +20,9 @@ from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import HAS_3_3, Airflow
 from tests.integration.scenarios import FIVE_COMPANIES, FROM, INPUTS, LIMITS, NEVER, ONE_PRIMARY, READS, TO, writes
 
+pytestmark = pytest.mark.usefixtures("dag")
+
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
-
-
-@pytest.fixture
-def airflow() -> Airflow:
-    return Airflow()
-
-
-@pytest.fixture(autouse=True)
-def dag() -> Iterator[DAG]:
-    with DAG("dag") as dag:
-        yield dag
 
 
 def operator(**arguments: Any) -> HubSpotAssociationLimitsOperator:

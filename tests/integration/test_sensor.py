@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -38,23 +37,14 @@ from tests.integration.scenarios import (
     writes,
 )
 
+pytestmark = pytest.mark.usefixtures("dag")
+
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
     "reschedule": {"mode": "reschedule"},
     "deferrable": {"deferrable": True, "mode": "reschedule"},
 }
 EVERY_MODE = pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
-
-
-@pytest.fixture
-def airflow() -> Airflow:
-    return Airflow()
-
-
-@pytest.fixture(autouse=True)
-def dag() -> Iterator[DAG]:
-    with DAG("dag") as dag:
-        yield dag
 
 
 def submit(action: str = "create", inputs: list[dict[str, Any]] = INPUTS) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOper
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import HAS_3_3, Airflow, Try
 from tests.limits.portal import HUBSPOT, USER, association, declare, writes
+
+pytestmark = pytest.mark.usefixtures("dag")
 
 CONTACT_TO_COMPANY = ("0-1", "0-2", HUBSPOT, 279)
 BILLING_CONTACT = ("0-1", "0-2", HUBSPOT, 931)
@@ -58,12 +59,6 @@ class AirflowWithAssets(Airflow):
 @pytest.fixture
 def airflow() -> Airflow:
     return AirflowWithAssets()
-
-
-@pytest.fixture(autouse=True)
-def dag() -> Iterator[DAG]:
-    with DAG("dag") as dag:
-        yield dag
 
 
 def sync(**arguments: Any) -> HubSpotAssociationLimitsSyncOperator:
