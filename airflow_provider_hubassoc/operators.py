@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ class _HubSpotOperator(BaseOperator):
 
     ui_color = "#ffd9c9"
     _killed = False
+    _ends_at = math.inf
 
     def on_kill(self) -> None:
         """End the wait. HubSpot cannot cancel a batch, so there is nothing to stop over there."""
@@ -49,11 +51,25 @@ class _HubSpotOperator(BaseOperator):
         """Sleep in short pieces, so that a killed task ends soon: Airflow only calls :meth:`on_kill` and goes on."""
         end = time.monotonic() + seconds
         while True:
-            if self._killed:
+            if self._killed or time.monotonic() > self._ends_at:
                 raise AirflowException("The task was killed")
             if (left := end - time.monotonic()) <= 0:
                 return
             time.sleep(min(left, 0.5))
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Let every thread of the task end when its time is up, and every error end it as it should."""
+        if self.execution_timeout is not None:
+            # Airflow interrupts the main thread alone, and calls on_kill only when that has waited for the others.
+            self._ends_at = time.monotonic() + self.execution_timeout.total_seconds() + 0.5
+        try:
+            yield
+        except Exception as error:
+            failure = task_failure(error)
+            if failure is error:
+                raise
+            raise failure from error
 
     def _publish_portal(self, context: Context, hook: HubSpotHook, *, required: bool = False) -> AccountInfo | None:
         """Say which portal it is, for the log and the extra link, before anything is changed there.
@@ -161,14 +177,14 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         :raises HubSpotError: any other error of HubSpot's.
         :raises LimitInputsError: if the rendered arguments cannot be sent.
         """
-        with _task_failures():
+        with self._running():
             return self._execute(context)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Resume after the wait in the triggerer; returns and raises as :meth:`execute`."""
         from airflow_provider_hubassoc.triggers import operation_from_event
 
-        with _task_failures():
+        with self._running():
             return self._finish(context, lambda: operation_from_event(event))
 
     def _execute(self, context: Context) -> dict[str, Any]:
@@ -179,7 +195,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         wait_options = self._parse_wait_options()
         with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
             self._publish_portal(context, hook)
-            operation = self._sent_before(context, inputs)
+            operation, started_at = self._sent_before(context, inputs, wait_options["timeout"])
             if operation is None:
                 self._sleep(0)  # raises if the task has been killed meanwhile
                 operation = hook.submit_operation(
@@ -190,13 +206,16 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
                     verify=self.verify,
                     resend=context["ti"].try_number > 1,
                 )
+                started_at = time.time()
             if operation.is_over:
                 return self._finish(context, lambda: operation)
+            self._remember(context, operation, started_at)  # first of all, for a worker may die at any time
             self._publish(context, operation)
             if not self.wait_for_completion:
+                self._forget(context)
                 return operation.to_dict()
-            self._remember(context, operation)
             self.log.info("%s is %s; waiting", _title(operation), operation.status.value)
+            wait_options["started_at"] = started_at
             if self.deferrable:
                 self._defer(operation, wait_options)
             return self._finish(context, lambda: self._wait(hook, operation, wait_options))
@@ -226,7 +245,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _wait(self, hook: HubSpotHook, operation: BatchOperation, wait_options: dict[str, Any]) -> BatchOperation:
         from airflow_provider_hubassoc.limits.operation import Wait
 
-        wait = Wait(operation, started_at=time.time(), **wait_options)
+        wait = Wait(operation, **wait_options)
         while not wait.operation.is_over:
             self._sleep(wait.next_delay(time.time()))
             wait.poll(hook.refresh_operation)
@@ -236,13 +255,15 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsTrigger
 
         # Airflow does not apply execution_timeout to a task that waits in the triggerer.
-        limits = [wait_options["timeout"], self.execution_timeout and self.execution_timeout.total_seconds()]
+        limits = [wait_options["timeout"]]
+        if self.execution_timeout is not None:
+            waited = time.time() - wait_options["started_at"]
+            limits.append(waited + self.execution_timeout.total_seconds())
         timeout = min((limit for limit in limits if limit is not None), default=None)
         self.defer(
             trigger=HubSpotAssociationLimitsTrigger(
                 hubspot_conn_id=self.hubspot_conn_id,
                 operation=operation.to_dict(),
-                started_at=time.time(),
                 **{**wait_options, "timeout": timeout},
             ),
             method_name="execute_complete",
@@ -271,32 +292,37 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
 
     # -- across tries (Airflow 3.3) --
 
-    def _remember(self, context: Context, operation: BatchOperation) -> None:
+    def _remember(self, context: Context, operation: BatchOperation, started_at: float) -> None:
         """Keep the handle where the next try finds it, should this one break off while it waits."""
         if store := context.get("task_state_store"):
-            store.set(_STORE_KEY, operation.to_dict())
+            store.set(_STORE_KEY, {**operation.to_dict(), "started_at_epoch": started_at})
 
     def _forget(self, context: Context) -> None:
         if store := context.get("task_state_store"):
             store.delete(_STORE_KEY)
 
-    def _sent_before(self, context: Context, inputs: list[LimitInput]) -> BatchOperation | None:
-        """Return the operation that an earlier try has sent and not seen the end of, if it was the same."""
+    def _sent_before(
+        self, context: Context, inputs: list[LimitInput], timeout: float | None
+    ) -> tuple[BatchOperation | None, float]:
+        """Return the operation that an earlier try has sent and not seen the end of, and when its wait began.
+
+        None if there is none, if it was another one, or if its time is up: much may have changed in the portal since.
+        """
         from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
 
         store = context.get("task_state_store")
-        handle = store.get(_STORE_KEY) if store and context["ti"].try_number > 1 else None
-        if handle is None:
-            return None
+        handle: Any = store.get(_STORE_KEY) if store and context["ti"].try_number > 1 else None
         try:
-            sent = BatchOperation.from_dict(handle)
-        except OperationHandleError:  # written by another version of this package
-            return None
+            sent, started_at = BatchOperation.from_dict(handle), float(handle["started_at_epoch"])
+        except (OperationHandleError, KeyError, TypeError, ValueError):  # none, or of another version of this package
+            return None, 0.0
         asked = (self.action, self.from_object_type, self.to_object_type, inputs)
         if (sent.action, sent.from_object_type, sent.to_object_type, sent.inputs) != asked:
-            return None
+            return None, 0.0
+        if timeout is not None and time.time() - started_at >= timeout:
+            return None, 0.0
         self.log.info("%s was sent by an earlier try; waiting for it", _title(sent))
-        return sent
+        return sent, started_at
 
 
 class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
@@ -375,14 +401,14 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         :raises ApplyError: if not everything is applied; with the full account.
         :raises HubSpotError: if HubSpot does not accept the token.
         """
-        with _task_failures():
+        with self._running():
             return self._execute(context)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Resume after the verification in the triggerer; returns and raises as :meth:`execute`."""
         from airflow_provider_hubassoc.triggers import report_from_event
 
-        with _task_failures():
+        with self._running():
             return self._finish(context, report_from_event(event))
 
     def _execute(self, context: Context) -> dict[str, Any]:
@@ -516,17 +542,6 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         store = context.get("task_state_store")
         applied: Any = store.get(_APPLIED_KEY) if store else None
         return applied or []
-
-
-@contextmanager
-def _task_failures() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        failure = task_failure(error)
-        if failure is error:
-            raise
-        raise failure from error
 
 
 def _all_known(value: Any, is_known: Callable[[Any], bool]) -> bool:

@@ -1,6 +1,6 @@
 """What runs inside the triggerer: the wait for batch operations, and the watch for drift. It only reads.
 
-Every request runs in a thread, through the same client as in a worker.
+How it reads, and what waits share: :mod:`~airflow_provider_hubassoc.shared_reads`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from collections.abc import AsyncIterator, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
     HubSpotOperationTimeoutError,
@@ -25,16 +21,13 @@ from airflow_provider_hubassoc.hubspot.errors import (
 )
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, Wait
+from airflow_provider_hubassoc.shared_reads import portal
 
 if TYPE_CHECKING:
+    from airflow_provider_hubassoc.hubspot.client import HubSpotClient
     from airflow_provider_hubassoc.limits.plan import DirectionState
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hubspot")
-"""For all requests of a triggerer to HubSpot: slow answers must not take the few threads that all triggers share."""
 
 OVER = "over"
 TIMEOUT = "timeout"
@@ -203,20 +196,20 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
 
         from airflow_provider_hubassoc.limits.plan import DirectionState
 
-        def read(hook: HubSpotHook) -> DirectionState:
-            client = hook.client.without_retries()
+        def read(client: HubSpotClient) -> DirectionState:
             return DirectionState(client.get_limits(*ends), client.get_labels(*ends))
 
-        while True:
-            try:
-                # The connection is read anew each time: this goes on for months, and tokens are rotated.
-                with HubSpotHook(conn_id, connection=await _connection(conn_id)) as hook:
-                    state = await _in_thread(read, hook)
-            except Exception as error:  # of the secrets backend, say: the watch must go on
-                log.warning("The limits %s -> %s could not be read: %s", *ends, error)
-            else:
-                yield state
-            await asyncio.sleep(kwargs.get("poll_interval", 300.0))
+        async with portal(conn_id) as shared:
+            while True:
+                pause = kwargs.get("poll_interval", 300.0)
+                try:
+                    state = await shared.call(read)
+                except HubSpotError as error:
+                    log.warning("The limits %s -> %s could not be read: %s", *ends, error)
+                    pause = max(pause, error.retry_after or 0.0)
+                else:
+                    yield state
+                await asyncio.sleep(pause)
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[DirectionState]) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each difference that has lasted."""
@@ -329,41 +322,18 @@ def report_from_event(event: Any) -> dict[str, Any]:
 
 async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any]:
     """Wait for operations, all at the same time; return how it ended, as part of an event."""
-
-    def poll(hook: HubSpotHook, pending: list[Wait]) -> None:
-        if len(pending) == 1:
-            return pending[0].poll(hook.refresh_operation)
-        from airflow_provider_hubassoc.limits.apply import MAX_CONCURRENCY, concurrently
-
-        hook.get_conn()
-        concurrently("poll", pending, lambda wait: wait.poll(hook.refresh_operation), MAX_CONCURRENCY, None)
-
-    try:
-        with HubSpotHook(hubspot_conn_id, connection=await _connection(hubspot_conn_id)) as hook:
-            while pending := [wait for wait in waits if not wait.operation.is_over]:
-                now = time.time()
-                await asyncio.sleep(max(wait.next_delay(now) for wait in pending))
-                await _in_thread(poll, hook, pending)
-    except HubSpotOperationTimeoutError as error:
-        return {"outcome": TIMEOUT, "error": error.to_dict()}
-    except HubSpotError as error:
-        return {"outcome": POLL_FAILED, "error": error.to_dict()}
-    return {"outcome": OVER}
-
-
-async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)
-
-
-async def _connection(hubspot_conn_id: str) -> Any:
-    try:
-        return await BaseHook.aget_connection(hubspot_conn_id)
-    except AirflowNotFoundException:
-        # Where triggers run inside dag.test(), the asynchronous way sees only connections of the environment.
+    async with portal(hubspot_conn_id) as shared:
+        watches = [asyncio.ensure_future(shared.watch(wait)) for wait in waits]
         try:
-            return await asyncio.to_thread(BaseHook.get_connection, hubspot_conn_id)
-        except AirflowNotFoundException as error:
-            raise HubSpotPollError(str(error)) from None  # a secrets backend may be back for the next try
+            await asyncio.gather(*watches)
+        except HubSpotOperationTimeoutError as error:
+            return {"outcome": TIMEOUT, "error": error.to_dict()}
+        except HubSpotError as error:
+            return {"outcome": POLL_FAILED, "error": error.to_dict()}
+        finally:
+            for watch in watches:
+                watch.cancel()
+    return {"outcome": OVER}
 
 
 def _class_path(trigger: BaseTrigger) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_hubassoc.simulator import Simulator
+from tests.figures import FIGURES
 from tests.real_airflow import environment
 
 _home = tempfile.mkdtemp(prefix="airflow-")
@@ -25,6 +26,23 @@ environment.become(
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/nonexistent/airflow.db",
     }
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the long form of the suites of faults: make test-faults")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FIGURES:
+        terminalreporter.section("figures")
+        for what, figure in FIGURES.items():
+            terminalreporter.write_line(f"{what}: {figure}")
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether the suites of faults run in their long form."""
+    return bool(pytestconfig.getoption("--full"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import requests
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import NewConnectionError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProxyError, ReadTimeoutError
 
 from airflow_provider_hubassoc import __version__
 from airflow_provider_hubassoc.hubspot.auth import Auth, BearerToken, OAuthToken, refresh_refused
@@ -57,11 +57,13 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 INPUTS_PER_REQUEST = 100
 """HubSpot documents no maximum for these endpoints; a pair has at most about 50 labels each way."""
 
+_TIMEOUTS_PER_ANSWER = 4
+"""How many times the read time-out the whole body of an answer may take."""
+
 _CORRELATION_ID = "X-HubSpot-Correlation-Id"
 
 _BROKEN_ANSWER = (
     requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
     requests.exceptions.InvalidHeader,  # of the answer: those of the request are made of checked settings
 )
 
@@ -200,13 +202,14 @@ class HubSpotClient:
     ) -> BatchAnswer:
         """Set limits on association types of one direction.
 
-        HubSpot is not known to take the same create twice. When an answer never arrives, the pair is read, and
-        only what is not in force yet is sent again; limits found in force are among the results.
+        HubSpot is not known to take the same create twice. When an answer never arrives, the pair is read, and only
+        what is not in force yet is sent again, as an update: that HubSpot takes as often as it comes, and it creates
+        what is missing. Limits found in force are among the results.
 
         :param from_object_type: object type in any spelling HubSpot takes.
         :param to_object_type: the same, for the other side.
         :param inputs: ``{"category", "typeId", "maxToObjectIds"}`` each.
-        :param resend: True if they may have been sent before: what is in force already is then not sent again.
+        :param resend: True if they may have been sent before, so that they are treated as above.
         :return: HubSpot's answer; of several requests, their answers joined. Judge it by
             :class:`~airflow_provider_hubassoc.limits.operation.BatchOperation`, never by the HTTP status.
         """
@@ -332,17 +335,16 @@ class HubSpotClient:
         *,
         resend: bool = False,
     ) -> BatchAnswer:
-        pair_path = self._limits_path(from_object_type, to_object_type)
-        path = f"{pair_path}/batch/{action}"
+        path = self._limits_path(from_object_type, to_object_type)
         models = _limit_inputs(inputs)
         answers: list[BatchAnswer] = []
         for start in range(0, len(models), self._inputs_per_request):
             chunk = models[start : start + self._inputs_per_request]
             try:
                 if action == "create":
-                    answers.append(self._create(path, pair_path, chunk, outcome_unknown=resend))
+                    answers.append(self._create(path, chunk, outcome_unknown=resend))
                 else:
-                    answers.append(self._request("POST", path, _batch_answer, _inputs_body(chunk)))
+                    answers.append(self._request("POST", f"{path}/batch/{action}", _batch_answer, _inputs_body(chunk)))
             except HubSpotError as error:
                 if start:
                     error.message += f" ({start} of {len(models)} inputs were sent before)"
@@ -352,16 +354,18 @@ class HubSpotClient:
                 answers[-1] = _with_purged(answers[-1], chunk)
         return _joined(answers)
 
-    def _create(self, path: str, pair_path: str, inputs: list[LimitInput], *, outcome_unknown: bool) -> BatchAnswer:
-        """Send a create so that no input which HubSpot may have taken is sent a second time."""
+    def _create(self, path: str, inputs: list[LimitInput], *, outcome_unknown: bool) -> BatchAnswer:
+        """Send a create so that no input which HubSpot may have taken is created a second time."""
         wanted = {each.identity: each.max_to_object_ids for each in inputs}
         in_force: list[AssociationLimit] = []
         remaining = inputs
+        action: Action = "create"
 
         def attempt() -> BatchAnswer:
-            nonlocal outcome_unknown, in_force, remaining
+            nonlocal outcome_unknown, in_force, remaining, action
             if outcome_unknown:
-                limits = self._send("GET", pair_path, _limits)
+                action = "update"  # a read may be older than the create that was never answered
+                limits = self._send("GET", path, _limits)
                 in_force = [each for each in limits if (each.identity, each.max_to_object_ids) in wanted.items()]
                 applied = {limit.identity for limit in in_force}
                 remaining = [each for each in inputs if each.identity not in applied]
@@ -369,7 +373,7 @@ class HubSpotClient:
             if not remaining:
                 return BatchAnswer(status=BatchStatus.COMPLETE, results=in_force)
             try:
-                answer = self._send("POST", path, _batch_answer, _inputs_body(remaining))
+                answer = self._send("POST", f"{path}/batch/{action}", _batch_answer, _inputs_body(remaining))
             except HubSpotError as error:
                 outcome_unknown = error.outcome_unknown
                 raise
@@ -439,7 +443,7 @@ class HubSpotClient:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body = _read_body(response)
+                body = _read_body(response, _TIMEOUTS_PER_ANSWER * self._timeout[1])
         except requests.RequestException as error:
             raise _transport_error(error, self._timeout) from None
         except OSError as error:  # requests looks for the ca_bundle only when it sends
@@ -524,16 +528,28 @@ def _inputs_body(inputs: list[LimitInput]) -> dict[str, Any]:
     return {"inputs": [each.to_wire() for each in inputs]}
 
 
-def _read_body(response: requests.Response) -> bytes:
+def _read_body(response: requests.Response, longest: float) -> bytes:
+    """Read a body as it comes, within bounds of size and of time.
+
+    :param longest: seconds; the time-out of the socket begins anew with every byte, so that it is no bound.
+    """
     body = b""
-    for part in response.iter_content(64 * 1024):
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise HubSpotRefusedAnswerError(
-                f"HubSpot's answer is larger than {MAX_BODY_BYTES} bytes and is not read",
-                status=response.status_code,
-                correlation_id=response.headers.get(_CORRELATION_ID),
-            )
+    end = time.monotonic() + longest
+    try:
+        while part := response.raw.read1(64 * 1024, decode_content=True):
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                raise HubSpotRefusedAnswerError(
+                    f"HubSpot's answer is larger than {MAX_BODY_BYTES} bytes and is not read",
+                    status=response.status_code,
+                    correlation_id=response.headers.get(_CORRELATION_ID),
+                )
+            if time.monotonic() > end:
+                raise HubSpotUnavailableError(f"HubSpot's answer was not complete within {longest:g} s")
+    except ReadTimeoutError as error:  # as requests does it, which has no way to read as it comes
+        raise requests.ConnectionError(error) from None
+    except HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from None
     return body
 
 

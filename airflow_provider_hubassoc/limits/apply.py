@@ -474,6 +474,12 @@ class _Apply:
         except HubSpotError as error:
             self._note(error)
             return [Outcome(change, "unconfirmed", str(error), error) for change in step.changes]
+        if step.action == "create" and operation.has_failed:
+            # It may be there already: from an apply that was cut short, or set by somebody since the plan was made.
+            try:
+                operation = self._read(operation)
+            except HubSpotError as error:
+                self._note(error)
         return _outcomes(step, operation)
 
     def _wait(self, operation: BatchOperation) -> BatchOperation:

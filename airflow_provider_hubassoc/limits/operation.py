@@ -204,10 +204,8 @@ class BatchOperation(BaseModel):
             # HubSpot answers a purge without results; where there are some, the limit in them may be the old one.
             is_complete = self.status is BatchStatus.COMPLETE and not self._has_errors
             return is_complete or any(result.identity == each.identity for result in self.results)
-        return any(
-            result.identity == each.identity and result.max_to_object_ids == each.max_to_object_ids
-            for result in self.results
-        )
+        told = {result.max_to_object_ids for result in self.results if result.identity == each.identity}
+        return told == {each.max_to_object_ids}  # results that contradict one another confirm nothing
 
     # -- what to read next, and what to make of it --
 

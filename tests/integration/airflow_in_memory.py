@@ -209,6 +209,8 @@ class Airflow:
                 return httpx.Response(201)
             case "PATCH", ["task-instances", _, "rendered-map-index"]:
                 return httpx.Response(204)
+            case "GET", ["task-instances", _, "validate-inlets-and-outlets"]:
+                return httpx.Response(200, json={"inactive_assets": []})
             case "GET", ["task-reschedules", _, "start_date"]:
                 return httpx.Response(200, json=self.reschedules[0].isoformat() if self.reschedules else None)
             case "GET", ["connections", conn_id]:

@@ -15,7 +15,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_hubassoc.hubspot import errors
-from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator
+from airflow_provider_hubassoc.operators import (
+    HubSpotAssociationLimitsOperator,
+    HubSpotAssociationLimitsSyncOperator,
+)
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import HAS_3_3, Airflow
 from tests.integration.scenarios import FIVE_COMPANIES, FROM, INPUTS, LIMITS, NEVER, ONE_PRIMARY, READS, TO, writes
@@ -213,6 +216,34 @@ def test_after_its_time_is_up_a_batch_is_not_picked_up_again(
     assert airflow.run(set_limits, try_number=2).state == "success"
 
 
+def test_a_batch_whose_time_was_up_long_ago_is_sent_again(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    """A waiting task was marked failed; days later, with other limits in the portal, it is cleared."""
+    vars(hubspot.settings).update(NEVER)
+    set_limits = operator(deferrable=True, timeout=3600)
+    assert airflow.leg(set_limits).state == "deferred"
+    hubspot.settings.processing_seconds = 0
+    for key, handle in airflow.store.items():
+        airflow.store[key] = {**handle, "started_at_epoch": handle["started_at_epoch"] - 4000}
+    run = airflow.run(set_limits, try_number=2)
+    assert (run.state, hubspot.limits()) == ("success", LIMITS)
+
+
+def test_a_picked_up_wait_goes_on_where_its_clock_says(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    vars(hubspot.settings).update(NEVER)
+    set_limits = operator(deferrable=True, timeout=3600, execution_timeout=timedelta(seconds=1800))
+    first = airflow.leg(set_limits)
+    for key, handle in airflow.store.items():
+        airflow.store[key] = {**handle, "started_at_epoch": handle["started_at_epoch"] - 1000}
+    if HAS_3_3:
+        again = airflow.leg(set_limits, try_number=2).message.trigger_kwargs
+        assert len(writes(hubspot)) == 1
+        assert again["operation"]["correlation_id"] == first.message.trigger_kwargs["operation"]["correlation_id"]
+        assert again["started_at"] == first.message.trigger_kwargs["started_at"] - 1000
+        assert again["timeout"] == pytest.approx(2800, abs=60)  # each try has its own execution_timeout
+
+
 def test_without_a_memory_a_second_try_of_create_sends_only_what_is_missing(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
@@ -222,7 +253,7 @@ def test_without_a_memory_a_second_try_of_create_sends_only_what_is_missing(
     assert run.state == "success"
     assert run.result["applied"] == INPUTS
     steps = [(each.method, each.path.rpartition("/")[2]) for each in hubspot.requests]
-    assert steps == [("GET", "details"), ("GET", "companies"), ("POST", "create")]
+    assert steps == [("GET", "details"), ("GET", "companies"), ("POST", "update")]
     assert hubspot.requests[-1].body == {"inputs": [ONE_PRIMARY]}
 
 
@@ -270,7 +301,22 @@ def test_execution_timeout_ends_the_wait_in_the_triggerer(
     run = airflow.run(operator(execution_timeout=timedelta(seconds=0.4), timeout=timeout, deferrable=True))
     assert (run.state, type(run.error)) == ("up_for_retry", errors.HubSpotOperationTimeoutError)
     assert run.events[0]["outcome"] == "timeout"
-    assert run.legs[0].message.trigger_timeout == timedelta(seconds=300.4)
+    assert run.legs[0].message.trigger_timeout.total_seconds() == pytest.approx(300.4, abs=1)
+
+
+def test_execution_timeout_ends_every_thread_of_a_sync(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    hubspot.inject(method="GET", path=READS, status=503, headers={"Retry-After": "59"}, times=99)
+    directions = [("contacts", "companies"), ("deals", "contacts"), ("tickets", "contacts")]
+    sync = HubSpotAssociationLimitsSyncOperator(
+        task_id="sync",
+        config={"version": 1, "associations": [{"from": one, "to": two, "limit": 5} for one, two in directions]},
+        retries=1,
+        execution_timeout=timedelta(seconds=0.4),
+    )
+    leg = airflow.leg(sync)
+    assert (leg.state, type(leg.error)) == ("up_for_retry", AirflowTaskTimeout)
+    assert [each.name for each in threading.enumerate() if each.name.startswith("hubassoc")] == []
+    assert len(hubspot.requests) == 4
 
 
 @contextmanager

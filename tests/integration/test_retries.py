@@ -288,7 +288,18 @@ def test_a_create_that_hubspot_did_not_take_is_sent_again(hubspot: Simulator, fa
         answer = client.create_limits(*PAIR, [limit()])
     assert [each.max_to_object_ids for each in answer.results] == [5]
     assert hubspot.limits() == {KEY: 5}
-    assert shape(hubspot) == ["POST create", "GET companies", "POST create"]
+    assert shape(hubspot) == ["POST create", "GET companies", "POST update"]
+
+
+@pytest.mark.parametrize("fault", UNKNOWN)
+def test_a_create_that_reads_do_not_show_yet_is_not_created_twice(hubspot: Simulator, fault: dict[str, Any]) -> None:
+    hubspot.settings.create_existing = "error"
+    hubspot.settings.stale_seconds = 60
+    hubspot.inject(path="*/batch/create", after=True, **fault)
+    with client_of(hubspot) as client:
+        answer = client.create_limits(*PAIR, [limit()])
+    assert (answer.status, answer.errors) == (BatchStatus.COMPLETE, [])
+    assert shape(hubspot) == ["POST create", "GET companies", "POST update"]
 
 
 def test_only_what_is_not_in_force_is_sent_again(hubspot: Simulator) -> None:
@@ -302,7 +313,7 @@ def test_only_what_is_not_in_force_is_sent_again(hubspot: Simulator) -> None:
     inputs = [limit(279, 5), limit(1, 3), limit(type_id, 4, "USER_DEFINED")]
     with client_of(hubspot) as client:
         answer = client.create_limits(*PAIR, inputs)
-    assert writes(hubspot) == [("create", inputs), ("create", inputs[:2])]
+    assert writes(hubspot) == [("create", inputs), ("update", inputs[:2])]
     assert sorted(each.type_id for each in answer.results) == sorted([279, 1, type_id])
     assert sorted(hubspot.limits().values()) == [1, 3, 4, 5]
 
@@ -352,7 +363,7 @@ def test_a_batch_that_may_have_been_sent_is_read_first(hubspot: Simulator) -> No
         assert answer.status is BatchStatus.COMPLETE
         assert shape(hubspot) == ["GET companies"]
         client.create_limits(*PAIR, [limit(), limit(1, 2)], resend=True)
-    assert writes(hubspot) == [("create", [limit(1, 2)])]
+    assert writes(hubspot) == [("update", [limit(1, 2)])]
 
 
 def test_each_part_of_a_large_create_is_safe(hubspot: Simulator) -> None:
@@ -367,7 +378,7 @@ def test_each_part_of_a_large_create_is_safe(hubspot: Simulator) -> None:
     assert [each.type_id for each in answer.results] == ids
     assert answer.errors == []
     assert shape(hubspot) == [
-        *("POST create", "POST create", "GET companies", "POST create", "GET companies", "POST create")
+        *("POST create", "POST create", "GET companies", "POST create", "GET companies", "POST update")
     ]
 
 

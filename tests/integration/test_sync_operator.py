@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
@@ -45,20 +44,6 @@ associations:
 """
 
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
-
-
-class AirflowWithAssets(Airflow):
-    """Answers, too, whether a task's outlets are assets that Airflow knows."""
-
-    def _answer(self, request: httpx.Request, owner: tuple[str, int]) -> httpx.Response:
-        if request.url.path.endswith("/validate-inlets-and-outlets"):
-            return httpx.Response(200, json={"inactive_assets": []})
-        return super()._answer(request, owner)
-
-
-@pytest.fixture
-def airflow() -> Airflow:
-    return AirflowWithAssets()
 
 
 def sync(**arguments: Any) -> HubSpotAssociationLimitsSyncOperator:

@@ -1,0 +1,234 @@
+"""What the waits inside one triggerer share: for each connection one client, for each direction one read.
+
+A thousand operations that wait for the limits of one direction need one answer of HubSpot's at a time, not a thousand:
+whoever is due first reads, and what the read shows counts for all. A read that fails and may yet succeed counts for
+those alone who were due, or else the most impatient wait would use up the patience of all the others.
+
+Every request runs in a thread, through the same client as in a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_provider_hubassoc.hooks import HubSpotHook
+from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError, HubSpotError, HubSpotPollError
+from airflow_provider_hubassoc.hubspot.object_types import normalize
+from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh
+
+if TYPE_CHECKING:
+    from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+    from airflow_provider_hubassoc.hubspot.models import AssociationLimit
+
+T = TypeVar("T")
+
+_Outcome = Callable[[BatchOperation], BatchOperation]
+"""What a read makes of an operation: the operation with what was read, or the error of the read."""
+
+_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hubspot")
+"""For all requests of a triggerer to HubSpot: slow answers must not take the few threads that all triggers share."""
+
+_CONNECTION_SECONDS = 300.0
+"""How long a connection is taken to be as it was read: waits go on for hours, watches for months, and tokens are
+rotated."""
+
+
+class Portal:
+    """One connection, as all who wait in this event loop share it. Get it by :func:`portal`.
+
+    :param hubspot_conn_id: id of the connection.
+    """
+
+    def __init__(self, hubspot_conn_id: str) -> None:
+        self.users = 0
+        self._conn_id = hubspot_conn_id
+        self._hook: HubSpotHook | None = None
+        self._fingerprint: int | None = None
+        self._looked_up_at = 0.0
+        self._lock = asyncio.Lock()
+        self._directions: dict[tuple[str, str], _Direction] = {}
+        self._held_until = 0.0
+        self._held_by: HubSpotError | None = None
+
+    def close(self) -> None:
+        """Close the network connections."""
+        if self._hook is not None:
+            self._hook.close()
+
+    async def watch(self, wait: Wait) -> None:
+        """Wait until an operation is over.
+
+        :raises HubSpotOperationTimeoutError: if the time is up.
+        :raises HubSpotError: if reading failed too often, or no later read can succeed.
+        """
+        since = time.monotonic()
+        while not wait.operation.is_over:
+            delay = wait.next_delay(time.time())
+            if wait.operation.link_to_read:
+                await asyncio.sleep(delay)
+                wait.poll(await self._read_link(wait.operation))
+            else:
+                ends = wait.operation.from_object_type, wait.operation.to_object_type
+                wait.poll(await self._direction(*ends).next_outcome(delay, since))
+
+    async def call(self, read: Callable[[HubSpotClient], T]) -> T:
+        """Make a read in a thread, once; without a request as long as HubSpot has asked to be left alone.
+
+        :raises HubSpotError: as the client raises it.
+        """
+        if self._held_by is not None and (left := self._held_until - time.monotonic()) > 0:
+            raise HubSpotError.from_dict({**self._held_by.to_dict(), "retry_after": left})
+        client = await self._client()
+        try:
+            try:
+                return await _in_thread(read, client.without_retries())
+            except HubSpotAuthenticationError:
+                newer = await self._client(but_not=client)
+                if newer is client:
+                    raise
+                return await _in_thread(read, newer.without_retries())
+        except HubSpotError as error:
+            if error.retry_after:
+                self._held_until, self._held_by = time.monotonic() + error.retry_after, error.with_traceback(None)
+            raise
+
+    async def _client(self, but_not: HubSpotClient | None = None) -> HubSpotClient:
+        """Return the client; read the connection if that was long ago, or brought a client that is of no use."""
+        async with self._lock:
+            hook = self._hook
+            is_old = time.monotonic() - self._looked_up_at > _CONNECTION_SECONDS
+            if hook is None or is_old or hook.client is but_not:
+                hook = self._hook = await self._looked_up(hook)
+            return hook.client
+
+    async def _looked_up(self, known: HubSpotHook | None) -> HubSpotHook:
+        """Read the connection; return the known hook if it is as before, or cannot be read."""
+        try:
+            connection = await _connection(self._conn_id)
+        except Exception as error:  # of the secrets backend, whichever that is
+            if known is not None:
+                return known
+            reason = error if isinstance(error, AirflowNotFoundException) else type(error).__name__
+            raise HubSpotPollError(f"The connection {self._conn_id} could not be read: {reason}") from None
+        self._looked_up_at = time.monotonic()
+        fields = ("conn_type", "host", "port", "schema", "login", "password", "extra")
+        fingerprint = hash(tuple(getattr(connection, name) for name in fields))
+        if known is not None and fingerprint == self._fingerprint:
+            return known
+        hook = HubSpotHook(self._conn_id, connection=connection)
+        await _in_thread(hook.get_conn)
+        self._fingerprint = fingerprint
+        if known is not None:
+            known.close()
+        return hook
+
+    def _direction(self, from_object_type: str, to_object_type: str) -> _Direction:
+        key = normalize(from_object_type), normalize(to_object_type)
+        if key not in self._directions:
+            self._directions[key] = _Direction(self, from_object_type, to_object_type)
+        return self._directions[key]
+
+    async def _read_link(self, operation: BatchOperation) -> _Outcome:
+        try:
+            read = await self.call(lambda client: refresh(operation, client))
+        except HubSpotError as error:
+            return _failure(error)
+        return lambda _: read
+
+
+class _Direction:
+    """The limits of one direction of a portal, read once for all who wait for them."""
+
+    def __init__(self, portal: Portal, from_object_type: str, to_object_type: str) -> None:
+        self._portal = portal
+        self._ends = from_object_type, to_object_type
+        self._reading: asyncio.Task[tuple[float, _Outcome]] | None = None
+        self._shown: asyncio.Future[tuple[float, _Outcome]] = asyncio.get_running_loop().create_future()
+
+    async def next_outcome(self, delay: float, since: float) -> _Outcome:
+        """Return the next read that decides something, whoever makes it; if none has within the delay, make one.
+
+        :param delay: seconds.
+        :param since: a read that began before (``time.monotonic``) may be older than what is waited for.
+        """
+        due = time.monotonic() + delay
+        while True:
+            if (left := due - time.monotonic()) > 0:
+                done, _ = await asyncio.wait({self._shown}, timeout=left)
+                if not done:
+                    continue
+                began, outcome = done.pop().result()
+            else:
+                if self._reading is None:
+                    # A task of its own: whoever began it may be cancelled, and others wait for it too.
+                    self._reading = asyncio.create_task(self._read())
+                began, outcome = await asyncio.shield(self._reading)
+            if began >= since:
+                return outcome
+
+    async def _read(self) -> tuple[float, _Outcome]:
+        began = time.monotonic()
+        try:
+            outcome = _success(await self._portal.call(lambda client: client.get_limits(*self._ends)))
+        except HubSpotError as error:
+            outcome = _failure(error)
+            if error.retryable:
+                return began, outcome
+        finally:
+            self._reading = None
+        shown, self._shown = self._shown, asyncio.get_running_loop().create_future()
+        shown.set_result((began, outcome))
+        return began, outcome
+
+
+_PORTALS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Portal]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def portal(hubspot_conn_id: str) -> AsyncIterator[Portal]:
+    """Share a connection with all others who use it now in this event loop; the last one closes it.
+
+    :param hubspot_conn_id: id of the connection; it is read with the first request.
+    """
+    portals = _PORTALS.setdefault(asyncio.get_running_loop(), {})
+    shared = portals.setdefault(hubspot_conn_id, Portal(hubspot_conn_id))
+    shared.users += 1
+    try:
+        yield shared
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del portals[hubspot_conn_id]
+            shared.close()
+
+
+def _success(limits: list[AssociationLimit]) -> _Outcome:
+    return lambda operation: operation.with_limits(limits)
+
+
+def _failure(error: HubSpotError) -> _Outcome:
+    def outcome(operation: BatchOperation) -> BatchOperation:
+        raise error.with_traceback(None)  # it is raised once for each who waits, and would grow with each
+
+    return outcome
+
+
+async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)
+
+
+async def _connection(hubspot_conn_id: str) -> Any:
+    try:
+        return await BaseHook.aget_connection(hubspot_conn_id)
+    except AirflowNotFoundException:
+        # Where triggers run inside dag.test(), the asynchronous way sees only connections of the environment.
+        return await asyncio.to_thread(BaseHook.get_connection, hubspot_conn_id)
