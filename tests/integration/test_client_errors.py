@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import itertools
 import json
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -368,6 +370,37 @@ def test_an_answer_that_stalls(hubspot: Simulator) -> None:
         error = failure(client.get_all_limits)
     assert isinstance(error, HubSpotUnavailableError)
     assert str(error) == "HubSpot's answer stopped for more than 0.1 s"
+    assert error.outcome_unknown
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_answer_that_comes_in_drops(chunked: bool) -> None:
+    """No pause in it is longer than the time-out, but it would never end."""
+    head = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: 1000000\r\n"
+    drop = b"1\r\n \r\n" if chunked else b" "
+
+    def drip(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+                while not done.wait(0.02):
+                    connection.sendall(drop)
+
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=drip, args=[listener])
+        server.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with client_of(address, max_retries=0, timeout="5,0.1") as client:
+                error = failure(client.get_all_limits)
+        finally:
+            done.set()
+            server.join()
+    assert isinstance(error, HubSpotUnavailableError)
+    assert str(error) == "HubSpot's answer was not complete within 0.4 s"
     assert error.outcome_unknown
 
 

@@ -52,6 +52,7 @@ RESULTS = {
     "B": [result(B)],
     "A and B": [result(B), result(A)],
     "A twice": [result(A), result(A)],
+    "A twice, in contradiction": [result(A), result(B), result(A, userEnforcedMaxToObjectIds=4)],
     "A with another limit": [result(A, userEnforcedMaxToObjectIds=4), result(B)],
     "A without a limit": [result(A, userEnforcedMaxToObjectIds=None), result(B)],
     "the type of another category": [result(A, category="USER_DEFINED"), result(B)],
@@ -80,15 +81,12 @@ def judge(status: BatchStatus, errors: str, results: str, action: str, verify: b
     judged = operation(A, B, action=action, verify=verify).with_answer(
         answer(status=status.value, results=RESULTS[results], **ERRORS[errors])
     )
-    reported = {
-        each.type_id
-        for each in judged.inputs
-        if any(
-            (row["category"], row["typeId"]) == each.identity
-            and (action == "purge" or row["userEnforcedMaxToObjectIds"] == each.max_to_object_ids)
-            for row in RESULTS[results]
-        )
-    }
+    reported = set()
+    for each in judged.inputs:
+        rows = [row for row in RESULTS[results] if (row["category"], row["typeId"]) == each.identity]
+        as_asked = [action == "purge" or row["userEnforcedMaxToObjectIds"] == each.max_to_object_ids for row in rows]
+        if rows and all(as_asked):
+            reported.add(each.type_id)
     is_clean = errors in ("none", "null")
     if action == "purge" and status is BatchStatus.COMPLETE and is_clean:
         reported = {279, 35}
