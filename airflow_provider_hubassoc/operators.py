@@ -434,6 +434,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
                 hook.client,
                 max_concurrency=self.max_concurrency,
                 verify_timeout=verify_timeout if verify_here else None,
+                resend=context["ti"].try_number > 1,
                 sleep=self._sleep,
             )
             account = {**report.to_dict(), "portal_id": portal_id}

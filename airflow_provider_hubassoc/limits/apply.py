@@ -27,6 +27,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotTLSError,
 )
 from airflow_provider_hubassoc.hubspot.models import (
+    Action,
     AssociationCategory,
     AssociationLabel,
     BatchStatus,
@@ -276,6 +277,7 @@ def apply_plan(
     *,
     max_concurrency: int = MAX_CONCURRENCY,
     verify_timeout: float | None = 60.0,
+    resend: bool = False,
     progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ApplyReport:
@@ -289,11 +291,13 @@ def apply_plan(
     :param max_concurrency: directions at the same time.
     :param verify_timeout: how long to wait for a slow batch to end and, after the writes, for reads to show
         everything in force, seconds; None not to verify (a slow batch is then waited for up to 60 s).
+    :param resend: True if an earlier attempt may have sent the same changes, which reads need not show yet: what is
+        to be created is then sent as an update, which does no harm twice.
     :param progress: called after each direction.
     :param sleep: waits, seconds; it may raise to end everything early.
     :return: the full account.
     """
-    return _Apply(plan, client, max_concurrency, verify_timeout, progress, sleep).run()
+    return _Apply(plan, client, max_concurrency, verify_timeout, resend, progress, sleep).run()
 
 
 class _Apply:
@@ -303,6 +307,7 @@ class _Apply:
         client: HubSpotClient,
         max_concurrency: int,
         verify_timeout: float | None,
+        resend: bool,
         progress: Progress | None,
         sleep: Callable[[float], None],
     ) -> None:
@@ -310,6 +315,7 @@ class _Apply:
         self._client = client
         self._max_concurrency = max_concurrency
         self._verify_timeout = verify_timeout
+        self._resend = resend
         self._progress = progress
         self._sleep = sleep
         self._pacer = Pacer(client, 2 * max_concurrency, sleep=sleep)
@@ -452,13 +458,14 @@ class _Apply:
         return outcomes
 
     def _send(self, direction: Direction, step: Step) -> list[Outcome]:
+        action: Action = "update" if self._resend and step.action == "create" else step.action
         send = {
             "create": self._client.create_limits,
             "update": self._client.update_limits,
             "purge": self._client.purge_limits,
-        }[step.action]
+        }[action]
         operation = BatchOperation(
-            action=step.action,
+            action=action,
             from_object_type=direction.from_object_type,
             to_object_type=direction.to_object_type,
             inputs=[_input(change) for change in step.changes],
@@ -474,7 +481,7 @@ class _Apply:
         except HubSpotError as error:
             self._note(error)
             return [Outcome(change, "unconfirmed", str(error), error) for change in step.changes]
-        if step.action == "create" and operation.has_failed:
+        if action == "create" and operation.has_failed:
             # It may be there already: from an apply that was cut short, or set by somebody since the plan was made.
             try:
                 operation = self._read(operation)

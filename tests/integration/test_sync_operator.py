@@ -514,6 +514,23 @@ def test_a_retry_tells_what_all_tries_have_changed(airflow: Airflow, hubspot: Si
     assert airflow.store == {}
 
 
+@WAYS
+def test_a_retry_creates_nothing_twice_though_reads_are_stale(
+    deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    vars(hubspot.settings).update(stale_seconds=10_000, create_existing="error")
+    task = sync(deferrable=deferrable, verify_timeout=0.3)
+    assert airflow.run(task).state == "up_for_retry"  # all is done, and no read shows it
+    assert hubspot.limits() == IN_FORCE
+    hubspot.clear_requests()
+
+    run = airflow.run(task, try_number=2)
+
+    assert sorted(writes(hubspot)) == ["update contacts/companies", "update deals/contacts"]
+    assert (run.state, run.xcoms["report"]["refused"]) == ("failed", [])  # the last try: still not seen
+    hubspot.settings.stale_seconds = 0
+
+
 # -- being killed ----------------------------------------------------------------------------------------------
 
 
