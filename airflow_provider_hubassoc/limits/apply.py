@@ -58,7 +58,7 @@ MAX_CONCURRENCY = 8
 _FATAL = (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotSettingsError, HubSpotTLSError)
 """Errors that every other request would meet as well, so that they end everything."""
 
-_POLL_INTERVAL = 0.5
+_POLL_INTERVAL = 1.0
 _MAX_POLL_INTERVAL = 5.0
 _MAX_POLL_FAILURES = 5
 

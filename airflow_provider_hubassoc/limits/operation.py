@@ -54,6 +54,8 @@ _MAX_MESSAGE = 500
 
 _GROWTH = 1.5
 _JITTER = 0.1
+_SHORTEST_MAXIMUM = 2.0
+"""Seconds that the waits between reads grow to at least, however impatient the user: less than a read a second."""
 
 
 class OperationHandleError(ValueError):
@@ -387,9 +389,10 @@ def poll_delay(elapsed: float, interval: float, maximum: float) -> float:
 
     :param elapsed: seconds waited so far.
     :param interval: the first wait, seconds.
-    :param maximum: the longest wait, seconds; the jitter may add a tenth.
+    :param maximum: the longest wait, seconds, from 2; the jitter may add a tenth.
     """
-    return min(interval + (_GROWTH - 1) * elapsed, max(interval, maximum)) * random.uniform(1 - _JITTER, 1 + _JITTER)
+    longest = max(interval, maximum, _SHORTEST_MAXIMUM)
+    return min(interval + (_GROWTH - 1) * elapsed, longest) * random.uniform(1 - _JITTER, 1 + _JITTER)
 
 
 def describe(each: LimitInput) -> str:

@@ -65,8 +65,16 @@ def unchanged(operation: BatchOperation) -> BatchOperation:
 )
 def test_a_delay_is_near_its_interval_and_below_its_maximum(elapsed: float, interval: float, maximum: float) -> None:
     delay = poll_delay(elapsed, interval, maximum)
-    highest = max(interval, maximum)
+    highest = max(interval, maximum, 2.0)
     assert 0.9 * min(interval + elapsed / 2, highest) * 0.999 <= delay <= 1.1 * highest * 1.001
+
+
+@given(interval=st.floats(0.01, 100), maximum=st.floats(0.01, 100), length=st.floats(20, 600))
+def test_no_wait_reads_more_than_once_a_second_on_average(interval: float, maximum: float, length: float) -> None:
+    elapsed, reads = 0.0, 0
+    while (elapsed := elapsed + poll_delay(elapsed, interval, maximum)) < length:
+        reads += 1
+    assert reads <= length
 
 
 def test_the_waits_grow_by_half_until_they_are_at_their_maximum() -> None:
