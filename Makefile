@@ -10,11 +10,11 @@ ARGS ?=
 export HYPOTHESIS_STORAGE_DIRECTORY = .airflow/cache/hypothesis
 export UV_SYSTEM_CERTS = true
 
-.PHONY: help demo airflow test lint format benchmark build constraints clean
+.PHONY: help demo airflow test test-faults lint format benchmark build constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/installed ## run an example DAG in a real Airflow against an embedded HubSpot (10 seconds)
 	@$(RUN) -m tests.real_airflow.demo
@@ -24,6 +24,9 @@ airflow: .venv/installed ## a whole Airflow with its web UI and an embedded HubS
 
 test: .venv/installed ## all tests (some of them: make test ARGS="tests/unit -k retries")
 	$(RUN) -m pytest $(ARGS)
+
+test-faults: .venv/installed ## the tests of faults, kills, fuzzing and load in their long form (an hour)
+	$(RUN) -m pytest --full tests/faults tests/real_airflow/test_crashes.py tests/real_airflow/test_load.py $(ARGS)
 
 lint: .venv/installed ## ruff and mypy
 	$(RUN) -m ruff check $(CODE)
@@ -37,6 +40,7 @@ format: .venv/installed ## put the code into ruff's form
 benchmark: .venv/installed ## what importing and calling the provider costs
 	@$(RUN) -m tests.benchmarks.benchmark
 	@$(RUN) -m tests.benchmarks.sync_benchmark
+	@$(RUN) -m tests.benchmarks.trigger_benchmark
 
 build: .venv/installed ## wheel and source distribution, in dist
 	rm -rf dist

@@ -192,7 +192,8 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
     ) -> float:
         if self._watch is None:
             return self.poke_interval
-        return self._watch.delay_after(run_duration())
+        with self._airflow_exceptions():
+            return self._watch.delay_after(run_duration())
 
     def _defer(self, context: Context) -> NoReturn:
         from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsTrigger

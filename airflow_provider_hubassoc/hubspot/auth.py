@@ -45,6 +45,9 @@ class Auth(Protocol):
     def renew(self, rejected: SecretStr) -> bool:
         """Note that HubSpot rejected this token. Return whether another one can be had."""
 
+    def secrets(self) -> list[SecretStr]:
+        """Return everything that must not come back in a text of HubSpot's."""
+
 
 class BearerToken:
     """A token that does not expire: service key, private app token or static token of a developer platform app.
@@ -62,6 +65,10 @@ class BearerToken:
     def renew(self, rejected: SecretStr) -> bool:
         """Return False: there is no other token."""
         return False
+
+    def secrets(self) -> list[SecretStr]:
+        """Return the token."""
+        return [self._token]
 
 
 class _TokenAnswer(BaseModel):
@@ -122,6 +129,10 @@ class OAuthToken:
             if self._access_token == rejected:
                 self._access_token = None
         return True
+
+    def secrets(self) -> list[SecretStr]:
+        """Return the app's secret and both tokens."""
+        return [each for each in (self._client_secret, self._refresh_token, self._access_token) if each is not None]
 
     def _refresh(self, post_form: PostForm) -> SecretStr:
         form: dict[str, SecretStr | str] = {

@@ -60,6 +60,9 @@ INPUTS_PER_REQUEST = 100
 _TIMEOUTS_PER_ANSWER = 4
 """How many times the read time-out the whole body of an answer may take."""
 
+_SHORTEST_SECRET = 8
+"""Characters of a secret that can be told from an ordinary word of an answer."""
+
 _CORRELATION_ID = "X-HubSpot-Correlation-Id"
 
 _BROKEN_ANSWER = (
@@ -452,6 +455,11 @@ class HubSpotClient:
             raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {type(error).__name__}") from None
         self._told.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
         correlation_id = response.headers.get(_CORRELATION_ID)
+        if token is not None or not response.ok:  # an answer may echo what it was asked, one with new tokens must
+            for secret in map(_reveal, self._auth.secrets()):
+                if len(secret) >= _SHORTEST_SECRET:
+                    body = body.replace(secret.encode(), b"***")
+                    correlation_id = correlation_id and correlation_id.replace(secret, "***")
         if not 200 <= response.status_code < 300:
             raise self._error(response, body, correlation_id, refreshing=token is None)
         try:

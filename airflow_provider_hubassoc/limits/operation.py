@@ -12,6 +12,7 @@ says nothing about success (CANCELED comes with 207).
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -318,6 +319,7 @@ class Wait:
         """Return how long to sleep before the next read, seconds.
 
         :raises HubSpotOperationTimeoutError: if the time is up.
+        :raises HubSpotPollError: as :meth:`delay_after`.
         """
         elapsed = max(0.0, now - self.started_at)
         if self._timeout is not None and elapsed >= self._timeout:
@@ -331,9 +333,16 @@ class Wait:
         """Return how long to sleep before the next read, seconds; no longer than there is time left.
 
         :param elapsed: seconds since the wait began.
+        :raises HubSpotPollError: if HubSpot asks to be left alone for longer than that.
         """
-        delay = max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self._not_sooner)
-        return delay if self._timeout is None else min(delay, max(0.0, self._timeout - elapsed))
+        left = math.inf if self._timeout is None else max(0.0, self._timeout - elapsed)
+        if self._not_sooner > left:
+            raise HubSpotPollError(
+                f"HubSpot asks not to be read for {self._not_sooner:g} s, and the wait for the limits"
+                f" {self.operation.direction} has {left:g} s left; the operation itself may have succeeded",
+                retry_after=self._not_sooner,
+            )
+        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self._not_sooner))
 
     def poll(self, read: Callable[[BatchOperation], BatchOperation]) -> None:
         """Read the operation's state once. A failed read is not a failed operation.

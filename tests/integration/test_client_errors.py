@@ -101,6 +101,31 @@ def test_statuses(hubspot: Simulator, status: int, kind: type[HubSpotError], tra
         assert len(hubspot.requests) == 10
 
 
+@pytest.mark.parametrize("status", [400, 401, 500, 207, 200])
+def test_an_answer_that_echoes_the_token_does_not_tell_it(hubspot: Simulator, status: int) -> None:
+    echo = f"Bearer {TOKEN} is no good"
+    body = {"status": "CANCELED", "message": echo, "category": TOKEN, "errors": [{"message": echo}], "results": []}
+    hubspot.inject(status=status, body=body, headers={"X-HubSpot-Correlation-Id": TOKEN}, times=2)
+    with client_of(hubspot, access_token=TOKEN, max_retries=0) as client:
+        inputs = [limit()]
+        if status >= 400:
+            assert "Bearer *** is no good" in str(failure(lambda: client.update_limits("0-1", "0-2", inputs)))
+        else:
+            answer = client.update_limits("0-1", "0-2", inputs)
+            assert answer.errors[0].message == "Bearer *** is no good"
+            assert TOKEN not in repr(answer)
+
+
+def test_a_refused_refresh_that_echoes_the_secrets_does_not_tell_them(hubspot: Simulator) -> None:
+    oauth = hubspot.oauth
+    hubspot.inject(path="/oauth/*", status=400, body={"status": f"BAD {oauth.client_secret}/{oauth.refresh_token}"})
+    names = ("client_id", "client_secret", "refresh_token")
+    credentials = {name: getattr(oauth, name) for name in names}
+    with client_of(hubspot, auth_type="oauth", access_token=None, **credentials) as client:
+        error = failure(client.get_all_limits)
+    assert "BAD ***/***" in str(error)
+
+
 def test_a_token_that_hubspot_does_not_know(hubspot: Simulator) -> None:
     with client_of(hubspot, access_token=TOKEN) as client:
         error = failure(client.get_all_limits)
