@@ -247,7 +247,6 @@ def _values_of(connection: Connection) -> dict[str, Any]:
     from airflow.sdk.log import mask_secret
 
     from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError, parse_json
-    from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL
 
     try:  # not connection.extra_dejson, which takes what is not JSON for nothing
         extra = parse_json(connection.extra or "{}")
@@ -260,6 +259,4 @@ def _values_of(connection: Connection) -> dict[str, Any]:
     host = (connection.host or "").strip()
     if host and "://" not in host and connection.schema in ("http", "https"):
         host = f"{connection.schema}://{host}"
-    if connection.port:
-        host = f"{(host or DEFAULT_BASE_URL).rstrip('/')}:{connection.port}"
-    return {**values, "base_url": host, "access_token": connection.password}
+    return {**values, "base_url": host, "port": connection.port or None, "access_token": connection.password}

@@ -38,6 +38,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotValidationError,
     from_response,
     parse_json,
+    text_of,
 )
 from airflow_provider_hubassoc.hubspot.models import (
     AccountInfo,
@@ -48,6 +49,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     BatchStatus,
     LimitInput,
 )
+from airflow_provider_hubassoc.hubspot.object_types import is_object_type
 from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_after
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings, same_origin
 
@@ -454,7 +456,7 @@ class HubSpotClient:
         except ValueError as error:  # an address or a proxy's password that HTTP cannot carry; its text may hold it
             raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {type(error).__name__}") from None
         self._told.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
-        correlation_id = response.headers.get(_CORRELATION_ID)
+        correlation_id = text_of(response.headers.get(_CORRELATION_ID))
         if token is not None or not response.ok:  # an answer may echo what it was asked, one with new tokens must
             for secret in map(_reveal, self._auth.secrets()):
                 if len(secret) >= _SHORTEST_SECRET:
@@ -519,9 +521,9 @@ def _pair(from_object_type: str, to_object_type: str) -> str:
 
 
 def _quoted(object_type: str) -> str:
-    # quote() leaves dots alone, and a path segment of dots only would change the path.
-    if not isinstance(object_type, str) or not object_type.strip(".") or not object_type.isprintable():
-        raise HubSpotValidationError(f"{object_type!r} is not an object type")
+    if not is_object_type(object_type):
+        shown = repr(object_type)[:60] if isinstance(object_type, str) else f"a {type(object_type).__name__}"
+        raise HubSpotValidationError(f"{shown} is not an object type")
     return quote(object_type, safe="")
 
 
@@ -550,7 +552,7 @@ def _read_body(response: requests.Response, longest: float) -> bytes:
                 raise HubSpotRefusedAnswerError(
                     f"HubSpot's answer is larger than {MAX_BODY_BYTES} bytes and is not read",
                     status=response.status_code,
-                    correlation_id=response.headers.get(_CORRELATION_ID),
+                    correlation_id=text_of(response.headers.get(_CORRELATION_ID)),
                 )
             if time.monotonic() > end:
                 raise HubSpotUnavailableError(f"HubSpot's answer was not complete within {longest:g} s")

@@ -78,3 +78,15 @@ def normalize(object_type: str, portal_id: int | None = None) -> str:
 def display_name(object_type: str) -> str:
     """Return the name a person uses: ``contacts`` for ``0-1``; an unknown spelling is returned as it is."""
     return _NAMES.get(normalize(object_type), object_type)
+
+
+def is_object_type(value: object) -> bool:
+    """Whether HubSpot could take a value for an object type: a text that is one segment of a path, and stays one."""
+    # quote() leaves dots alone, and a segment of dots only would change the path.
+    return (
+        isinstance(value, str)
+        and value.isprintable()
+        and value == value.strip()
+        and "/" not in value
+        and value.strip(".") != ""
+    )

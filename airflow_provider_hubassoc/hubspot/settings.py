@@ -40,6 +40,11 @@ Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096), AfterValidat
 _SHOWN_FIELDS = {"base_url": "host", "access_token": "password (access token)"}
 """What fields are called in Airflow's connection, where that is another name."""
 
+_NEEDS = {"access_token": ("access_token",), "oauth": ("client_id", "client_secret", "refresh_token")}
+"""``auth_type`` -> the fields it cannot do without."""
+
+_MISSING = "is missing; auth_type {} needs it"
+
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
@@ -103,7 +108,8 @@ class HubSpotSettings(BaseModel):
     def parse(cls, values: dict[str, Any]) -> HubSpotSettings:
         """Check raw values and name every mistake at once, by field, never showing a secret.
 
-        :param values: field name -> raw value; None and blank strings mean the default.
+        :param values: field name -> raw value; None and blank strings mean the default. ``port`` is that of
+            ``base_url``, where it is not part of it.
         :raises HubSpotSettingsError: if any field is wrong or missing.
         """
         given = {
@@ -111,12 +117,23 @@ class HubSpotSettings(BaseModel):
             for name, value in values.items()
             if value is not None and not (isinstance(value, str) and not value.strip())
         }
+        mistakes = []
+        port = given.pop("port", None)
+        if port is not None and not _is_port(port):
+            mistakes.append("port: must be a whole number from 1 to 65535")
+        elif port is not None and isinstance(given.setdefault("base_url", DEFAULT_BASE_URL), str):
+            given["base_url"] = f"{given['base_url'].rstrip('/')}:{port}"
         try:
-            return cls.model_validate(given)
+            settings = cls.model_validate(given)
         except ValidationError as error:
-            del values, given  # a traceback with local variables must not show the secrets in them
-            mistakes = dict.fromkeys(map(_mistake, error.errors(include_input=False, include_url=False)))
-            raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {'; '.join(mistakes)}.") from None
+            mistakes += map(_mistake, error.errors(include_input=False, include_url=False))
+        if not mistakes:
+            return settings
+        if given.get("auth_type", "oauth") not in tuple(_NEEDS):
+            mistakes += _missing(given)
+        del values, given  # a traceback with local variables must not show the secrets in them
+        text = "; ".join(dict.fromkeys(mistakes))
+        raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {text}.")
 
     @field_validator("timeout", mode="before")
     @classmethod
@@ -146,9 +163,9 @@ class HubSpotSettings(BaseModel):
     @field_validator("access_token", "client_id", "client_secret", "refresh_token")
     @classmethod
     def _is_there_if_needed(cls, value: Any, info: ValidationInfo) -> Any:
-        needed_by = "access_token" if info.field_name == "access_token" else "oauth"
-        if value is None and info.data.get("auth_type") == needed_by:
-            raise ValueError(f"is missing; auth_type {needed_by} needs it")
+        auth_type = info.data.get("auth_type", "")
+        if value is None and info.field_name in _NEEDS.get(auth_type, ()):
+            raise ValueError(_MISSING.format(auth_type))
         return value
 
     @field_validator("proxy")
@@ -165,7 +182,29 @@ class HubSpotSettings(BaseModel):
         return value
 
 
+def _is_port(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.isascii() and value.isdigit() and len(value) <= 5 and 1 <= int(value) <= 65535
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
+
+
 def _mistake(error: Any) -> str:
-    field = error["loc"][0]
-    text = str(error["msg"]).removeprefix("Value error, ")
+    return _said(error["loc"][0], str(error["msg"]).removeprefix("Value error, "))
+
+
+def _said(field: Any, text: str) -> str:
     return f"{_SHOWN_FIELDS.get(field, field)}: {text}"
+
+
+def _missing(given: dict[str, Any]) -> list[str]:
+    """Say what is missing where ``auth_type`` is none, so that this does not come to light only afterwards.
+
+    What is given tells which one is meant; nothing at all tells neither.
+    """
+    meant = [auth_type for auth_type in ("oauth", "access_token") if any(name in given for name in _NEEDS[auth_type])]
+    return [
+        _said(name, _MISSING.format(auth_type))
+        for auth_type in meant[:1] or _NEEDS
+        for name in _NEEDS[auth_type]
+        if name not in given
+    ]

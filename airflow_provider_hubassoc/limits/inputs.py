@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
@@ -11,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from airflow_provider_hubassoc.hubspot.models import MAX_INT32, Action, AssociationCategory, LimitInput, TypeIdentity
-from airflow_provider_hubassoc.hubspot.object_types import normalize
+from airflow_provider_hubassoc.hubspot.object_types import is_object_type, normalize
 
 _CATEGORIES = [category.value for category in AssociationCategory]
 ACTIONS: tuple[Action, ...] = ("create", "update", "purge")
@@ -52,7 +53,7 @@ def parse_inputs(
     problems = [
         f"{name}: must be a HubSpot object type such as 'contacts' or '0-1', got {_shown(value)}"
         for name, value in (("from_object_type", from_object_type), ("to_object_type", to_object_type))
-        if is_known(value) and not _is_object_type(value)
+        if is_known(value) and not is_object_type(value)
     ]
     if is_known(action) and action not in ACTIONS:
         problems.append(f"action: must be one of {', '.join(ACTIONS)}, got {_shown(action)}")
@@ -106,10 +107,6 @@ def check_count(name: str, value: Any) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise LimitInputsError([f"{name}: must be an integer of at least 1, got {_shown(value)}"])
-
-
-def _is_object_type(value: Any) -> bool:
-    return isinstance(value, str) and value.strip(".") != "" and value == value.strip() and value.isprintable()
 
 
 def _parse_input(
@@ -169,7 +166,7 @@ def _above_object_limit(parsed: dict[int, LimitInput], from_object_type: Any, to
 
     Equality is left to HubSpot: its documents contradict one another there.
     """
-    if not (_is_object_type(from_object_type) and _is_object_type(to_object_type)):
+    if not (is_object_type(from_object_type) and is_object_type(to_object_type)):
         return []
     unlabeled = unlabeled_type_id(from_object_type, to_object_type)
     by_type = {each.identity: each.max_to_object_ids for each in parsed.values()}
@@ -198,9 +195,15 @@ def _unlabeled_types() -> dict[tuple[str, str], int]:
     return {(row["fromObjectTypeId"], row["toObjectTypeId"]): row["typeId"] for row in rows if row["label"] is None}
 
 
+_repr = reprlib.Repr()
+_repr.maxlevel = 3
+_repr.maxstring = _repr.maxother = 60
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = 10
+
+
 def _shown(value: Any) -> str:
     try:
-        text = repr(value)
+        text = _repr.repr(value)  # bounded: what a few lines of nested YAML aliases give has no end
     except ValueError:  # Python writes out no integer of more than some thousand digits
         return f"a huge {type(value).__name__}"
     return text if len(text) <= 60 else text[:59] + "…"

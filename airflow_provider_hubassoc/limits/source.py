@@ -2,14 +2,20 @@
 
 YAML, and JSON as a part of it. Only what a list of limits needs is read: tags are not obeyed, aliases are refused
 (a few lines of nested aliases expand to gigabytes), and so are duplicate keys (YAML would silently take the last).
+
+A path may come from somebody who may not read what it leads to (a template, the conf of a DAG run). So nothing of a
+file is told unless it looks like a file of limits: its name, and what stands at its top.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +24,23 @@ import yaml
 MAX_BYTES = 1_000_000
 """Largest file that is read. A limit takes about 30 bytes."""
 
+SUFFIXES = (".yaml", ".yml", ".json")
+"""How the name of a file ends that is read."""
+
 _MAX_DEPTH = 20
 _MAX_SHOWN = 60
+_MAX_TOLD = 100
+_TOO_LARGE = f"larger than {MAX_BYTES} bytes"
+_HUGE = "a huge "
+_NO_YAML = "is not YAML"
+_NO_LIMITS = "is not a file of association limits; expected at its top: version: 1, and associations with a list"
 
 DataPath = tuple[str | int, ...]
 """Where something is in the data: keys and indices from the top."""
 
 # libyaml's parser is many times faster; wheels of PyYAML have it, a PyYAML built without it does not.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_QUOTE = re.compile("[\"'`]")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _SURROGATES = re.compile(r"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
@@ -66,7 +81,9 @@ class ConfigError(ValueError):
         self.source = source
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         head = f"{count} in {source or 'the declared limits'}"
-        super().__init__("\n".join([f"{head}:", *(f"  {problem}" for problem in problems)]))
+        told = [f"  {problem}" for problem in problems[:_MAX_TOLD]]
+        told += [f"  ... and {len(problems) - _MAX_TOLD} more"] if len(problems) > _MAX_TOLD else []
+        super().__init__("\n".join([f"{head}:", *told]))
 
 
 @dataclass(frozen=True)
@@ -105,7 +122,10 @@ def show(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    try:
+        text = f'"{value}"' if isinstance(value, str) else str(value)
+    except ValueError:  # Python writes out no integer of more than some thousand digits
+        return f"{_HUGE}{type(value).__name__}"
     text = "".join(char if char.isprintable() else "·" for char in text)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
@@ -128,42 +148,85 @@ def read(source: str | Path | Mapping[str, Any]) -> Document:
 
     :param source: a mapping; the path of a YAML or JSON file; or the text itself, told from a path by a line
         break or a leading brace.
-    :raises ConfigError: if it cannot be read, is too large or is no plain YAML.
+    :raises ConfigError: if it cannot be read, is too large or is no plain YAML; of a file that is not one of limits
+        it tells nothing else.
     """
     if isinstance(source, Mapping):
-        return Document(_plain(source), name="")
+        return Document(_plain(source, (), count()), name="")
     if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
         return _parse(source, "")
     if not isinstance(source, (str, Path)):
         raise ConfigError([Problem("allowed: a mapping, or the path of a file", found=show(source))])
-    path = Path(source)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        return _read_file(Path(source))
+    except ConfigError as error:
+        # The frames below, and the errors behind it, hold what the file says.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
+
+
+def _read_file(path: Path) -> Document:
+    name = str(path)
+    if path.suffix.lower() not in SUFFIXES:
+        message = f"is not read; allowed: a file whose name ends in {', '.join(SUFFIXES)}, or text with a line break"
+        raise ConfigError([Problem(message)], name)
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(MAX_BYTES + 1) if is_regular else b""
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError([Problem(f"cannot be read: {reason}")], str(path)) from None
+        raise ConfigError([Problem(f"cannot be read: {reason}")], name) from None
+    if not is_regular:
+        raise ConfigError([Problem("cannot be read: Not a regular file")], name)
+    if len(content) > MAX_BYTES:
+        raise ConfigError([Problem(_TOO_LARGE)], name)
     try:
         # A BOM is what Windows' editors put before UTF-8.
-        return _parse(content.decode("utf-8-sig"), str(path))
+        return _parse(content.decode("utf-8-sig"), name)
     except UnicodeDecodeError:
-        # Said first of what is cut off in the middle of a character as well.
-        message = f"larger than {MAX_BYTES} bytes" if len(content) > MAX_BYTES else "is not UTF-8 text"
-        raise ConfigError([Problem(message)], str(path)) from None
+        raise ConfigError([Problem("is not UTF-8 text")], name) from None
 
 
-def _plain(value: Any) -> Any:
-    """Copy a mapping with its keys as text, as they are in a file."""
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting: opening a named pipe would last until somebody writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _plain(value: Any, path: DataPath, counter: Iterator[int]) -> Any:
+    """Copy a mapping with its keys as text, as they are in a file.
+
+    Like a file it is neither deep nor endless: it may hold itself, or the same list again and again.
+    """
+    if len(path) > _MAX_DEPTH:
+        raise ConfigError([Problem("nested too deeply", show_path(path[:3]))])
+    if next(counter) > MAX_BYTES:
+        raise ConfigError([Problem(f"holds more than {MAX_BYTES} values")])
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        mapping: dict[str, Any] = {}
+        for key, each in value.items():
+            if not isinstance(key, (str, int, float, type(None))) or show(key).startswith(_HUGE):
+                raise ConfigError([Problem("a key must be text", show_path(path), found=show(key))])
+            if str(key) in mapping:
+                raise ConfigError([Problem("is given twice", show_path((*path, str(key))))])
+            mapping[str(key)] = _plain(each, (*path, str(key)), counter)
+        return mapping
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_plain(each, (*path, index), counter) for index, each in enumerate(value)]
     return value
 
 
 def _parse(text: str, name: str) -> Document:
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise ConfigError([Problem(f"larger than {MAX_BYTES} bytes")], name)
+    """Read text.
+
+    :param name: of the file that it is of; empty for what the user wrote, who may be shown all of it.
+    """
+    try:
+        is_too_large = len(text) > MAX_BYTES or len(text.encode()) > MAX_BYTES
+    except UnicodeEncodeError as error:
+        raise ConfigError([_no_character(text, error.start)], name) from None
+    if is_too_large:
+        raise ConfigError([Problem(_TOO_LARGE)], name)
     if text.lstrip().startswith("{"):
         # JSON may be indented with tabs, YAML may not; inside its strings JSON has none. JSON writes an emoji as
         # two escapes, each of which is no character to YAML.
@@ -175,15 +238,32 @@ def _parse(text: str, name: str) -> Document:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = error.problem or error.context or "is not YAML"
+        message = error.problem or error.context or _NO_YAML
+        # PyYAML's own parser quotes what it stumbled over, libyaml does not.
+        message = _NO_YAML if _QUOTE.search(message) else message
         raise ConfigError([Problem(message, line=mark.line + 1 if mark else None)], name) from None
-    except yaml.YAMLError as error:
-        reason = str(getattr(error, "reason", None) or "is not YAML")
-        raise ConfigError([Problem(reason)], name) from None
+    except yaml.YAMLError:
+        unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        problem = _no_character(text, unprintable.start()) if unprintable else Problem(_NO_YAML)
+        raise ConfigError([problem], name) from None
+    if name and not _is_of_limits(node):
+        raise ConfigError([Problem(_NO_LIMITS)], name)
     data = None if node is None else _data(node, (), lines, problems)
     if problems:
         raise ConfigError(problems, name)
     return Document(data, lines, name)
+
+
+def _no_character(text: str, position: int) -> Problem:
+    line = text.count("\n", 0, position) + 1
+    return Problem("holds a character that is not allowed in text, such as a control character", line=line)
+
+
+def _is_of_limits(node: yaml.Node | None) -> bool:
+    """Whether a file looks like declared limits, so that the user is told of what is in it."""
+    return isinstance(node, yaml.MappingNode) and any(
+        key.value == "associations" and isinstance(value, yaml.SequenceNode) for key, value in node.value
+    )
 
 
 def _refuse_aliases(text: str) -> None:

@@ -194,7 +194,6 @@ def test_who_is_asking(hubspot: Simulator) -> None:
         ("contacts", b"contacts"),
         ("2-123", b"2-123"),
         ("p_my object", b"p_my%20object"),
-        ("../../account-info", b"..%2F..%2Faccount-info"),
         ("a?b#c%2F", b"a%3Fb%23c%252F"),
         ("p_größe", b"p_gr%C3%B6%C3%9Fe"),
         ("a.b", b"a.b"),
@@ -214,7 +213,7 @@ def test_an_object_type_is_one_segment_of_the_path(object_type: str, segment: by
     ]
 
 
-@pytest.mark.parametrize("object_type", ["", ".", "..", "a\r\nX: y", "\x00", "\ud800", None, 5])
+@pytest.mark.parametrize("object_type", ["", ".", "..", "../..", "a/b", " a", "a\r\nX: y", "\x00", "\ud800", None, 5])
 def test_what_is_no_object_type_is_not_sent(hubspot: Simulator, object_type: Any) -> None:
     with client_of(hubspot) as client:
         calls: list[Callable[[], Any]] = [

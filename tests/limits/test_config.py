@@ -183,18 +183,17 @@ def test_text_that_is_no_file(text: str, problem: str) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "none.yaml") == ["cannot be read: No such file or directory"]
-    assert problems_of(tmp_path) == ["cannot be read: Is a directory"]
-    (tmp_path / "latin").write_bytes(b"version: \xe4\n")
-    assert problems_of(tmp_path / "latin") == ["is not UTF-8 text"]
-    (tmp_path / "large").write_bytes(b"#" * (MAX_BYTES + 1))
-    assert problems_of(tmp_path / "large") == [f"larger than {MAX_BYTES} bytes"]
+    (tmp_path / "folder.yaml").mkdir()
+    assert problems_of(tmp_path / "folder.yaml")[0].startswith("cannot be read: ")
+    (tmp_path / "latin.yml").write_bytes(b"version: \xe4\n")
+    assert problems_of(tmp_path / "latin.yml") == ["is not UTF-8 text"]
+    (tmp_path / "large.json").write_bytes(b"#" * (MAX_BYTES + 1))
+    assert problems_of(tmp_path / "large.json") == [f"larger than {MAX_BYTES} bytes"]
     assert problems_of([1]) == ["found a list; allowed: a mapping, or the path of a file"]
 
 
-def test_a_message_shows_little_of_what_it_found(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("password: hunter2\nkeys: {a: hunter2}\n" + "x" * 500 + ": hunter2\n")
-    text = "\n".join(problems_of(secret))
+def test_a_message_shows_little_of_what_it_found() -> None:
+    text = "\n".join(problems_of("password: hunter2\nkeys: {a: hunter2}\n" + "x" * 500 + ": hunter2\n"))
     assert "hunter2" not in text
     assert max(map(len, text.splitlines())) < 250
 

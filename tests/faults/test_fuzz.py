@@ -1,0 +1,114 @@
+"""Whatever a user or HubSpot puts in: a typed error of ours that names the place, or success.
+
+The short form is the same in every run. The long one searches anew; what it finds is printed with the line that
+repeats it.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from airflow_provider_hubassoc.simulator import Simulator
+from tests.faults.entries import ENTRIES, Entry, World
+from tests.figures import FIGURES
+from tests.integration.wire import client_of
+from tests.real_airflow import environment
+
+CASES = {False: 5_000, True: 100_000}
+"""Whether it is the long form -> how many cases there are in all, at least."""
+
+HANG = 30
+"""Seconds after which a case is taken to hang."""
+
+_ran: dict[str, int] = {}
+
+
+@pytest.fixture(scope="module")
+def connects() -> Iterator[list[Any]]:
+    """Note where a connection was to be opened to."""
+    noted: list[Any] = []
+
+    def noting(known: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            noted.append(arguments)
+            return known(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", noting(socket.socket.connect))
+        patch.setattr(socket, "getaddrinfo", noting(socket.getaddrinfo))
+        yield noted
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with (
+        Simulator() as hubspot,
+        client_of(hubspot, max_retries=0, timeout=20) as client,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in environment.connection_variable(hubspot.url, hubspot.token).items():
+            patch.setenv(name, value)
+        yield World(hubspot, client, tmp_path_factory.mktemp("files"))
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """End what hangs."""
+
+    def ring(*_: object) -> None:
+        pytest.fail(f"it has taken more than {HANG} seconds")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, HANG)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=str)
+def test_whatever_is_put_in_ends_in_a_typed_error_that_names_the_place_or_in_success(
+    entry: Entry, full: bool, world: World, connects: list[Any]
+) -> None:
+    share = -(-CASES[full] // len(ENTRIES))
+
+    @settings(
+        max_examples=share,
+        derandomize=not full,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(entry.cases)
+    def put_in(case: Any) -> None:
+        _ran[entry.name] = _ran.get(entry.name, 0) + 1
+        world.hubspot.clear_requests()
+        world.hubspot.clear_faults()
+        connects.clear()
+        raised: Exception | None = None
+        try:
+            with watched():
+                entry.call(world, case)
+        except entry.errors as error:
+            raised = error
+        if raised is not None:
+            str(raised).encode()
+            assert entry.is_told(case, raised), f"the place is not named: {type(raised).__name__}: {raised}"
+        if entry.is_local:
+            assert not connects
+            assert not world.hubspot.requests
+
+    put_in()
+    assert _ran[entry.name] >= share
+    FIGURES["cases fuzzed"] = f"{sum(_ran.values()):,} in {len(_ran)} entries"
