@@ -117,7 +117,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     :param wait_for_completion: False to return the handle at once, for a sensor to wait on.
     :param deferrable: wait in the triggerer instead of a worker.
     :param poll_interval: about how long after the submission to read for the first time, seconds. The waits grow.
-    :param max_poll_interval: the longest time between two reads, seconds; from 2.
+    :param max_poll_interval: the longest time between two reads, seconds; from 2.5.
     :param timeout: how long to wait, seconds or timedelta; None for ever.
     :param max_poll_failures: after so many failed reads in a row the task fails, to be retried.
     :param verify: also wait until a read shows every limit in force.

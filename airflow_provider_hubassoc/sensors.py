@@ -47,7 +47,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
     :param action: ``purge`` to wait until the association types in ``inputs`` have no limit.
     :param hubspot_conn_id: connection of type ``hubspot``.
     :param poke_interval: about how long to wait before the second read, seconds (fractions allowed) or timedelta.
-    :param max_poll_interval: the longest time between two reads, seconds; from 2.
+    :param max_poll_interval: the longest time between two reads, seconds; from 2.5.
     :param timeout: how long to wait, seconds or timedelta; then the task fails with AirflowSensorTimeout.
     :param max_poll_failures: after so many failed reads in a row the task fails, to be retried.
     :param verify: also wait until a read shows every limit in force.
@@ -204,6 +204,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
                 hubspot_conn_id=self.hubspot_conn_id,
                 operation=watch.operation.to_dict(),
                 started_at=watch.started_at,
+                not_before=time.time() + watch.not_sooner,
                 **self._wait_options(),
             ),
             method_name="execute_complete",

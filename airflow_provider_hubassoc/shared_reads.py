@@ -2,7 +2,7 @@
 
 A thousand operations that wait for the limits of one direction need one answer of HubSpot's at a time, not a thousand:
 whoever is due first reads, and what the read shows counts for all. A read that fails and may yet succeed counts for
-those alone who were due, or else the most impatient wait would use up the patience of all the others.
+those alone who come to be due before the next one, or else the most impatient wait would use up the patience of all.
 
 Every request runs in a thread, through the same client as in a worker.
 """
@@ -152,6 +152,7 @@ class _Direction:
         self._portal = portal
         self._ends = from_object_type, to_object_type
         self._reading: asyncio.Task[tuple[float, _Outcome]] | None = None
+        self._failed: tuple[float, _Outcome] | None = None
         self._shown: asyncio.Future[tuple[float, _Outcome]] = asyncio.get_running_loop().create_future()
 
     async def next_outcome(self, delay: float, since: float) -> _Outcome:
@@ -160,13 +161,16 @@ class _Direction:
         :param delay: seconds.
         :param since: a read that began before (``time.monotonic``) may be older than what is waited for.
         """
-        due = time.monotonic() + delay
+        entered = time.monotonic()
+        due = entered + delay
         while True:
             if (left := due - time.monotonic()) > 0:
                 done, _ = await asyncio.wait({self._shown}, timeout=left)
                 if not done:
                     continue
                 began, outcome = done.pop().result()
+            elif self._failed is not None and self._failed[0] >= entered:
+                return self._failed[1]  # the read that would be made now was made while this wait slept
             else:
                 if self._reading is None:
                     # A task of its own: whoever began it may be cancelled, and others wait for it too.
@@ -182,9 +186,11 @@ class _Direction:
         except HubSpotError as error:
             outcome = _failure(error)
             if error.retryable:
-                return began, outcome
+                self._failed = began, outcome
+                return self._failed
         finally:
             self._reading = None
+        self._failed = None
         shown, self._shown = self._shown, asyncio.get_running_loop().create_future()
         shown.set_result((began, outcome))
         return began, outcome
@@ -200,7 +206,9 @@ async def portal(hubspot_conn_id: str) -> AsyncIterator[Portal]:
     :param hubspot_conn_id: id of the connection; it is read with the first request.
     """
     portals = _PORTALS.setdefault(asyncio.get_running_loop(), {})
-    shared = portals.setdefault(hubspot_conn_id, Portal(hubspot_conn_id))
+    if hubspot_conn_id not in portals:
+        portals[hubspot_conn_id] = Portal(hubspot_conn_id)
+    shared = portals[hubspot_conn_id]
     shared.users += 1
     try:
         yield shared

@@ -65,6 +65,9 @@ _TIMEOUTS_PER_ANSWER = 4
 _SHORTEST_SECRET = 8
 """Characters of a secret that can be told from an ordinary word of an answer."""
 
+_LONGEST_INTERVAL = 60.0
+"""Seconds that a rate limit may be counted over, to be kept to; HubSpot's are counted over ten."""
+
 _CORRELATION_ID = "X-HubSpot-Correlation-Id"
 
 _BROKEN_ANSWER = (
@@ -105,15 +108,16 @@ class RateLimit:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit | None:
-        """Read the headers; None if HubSpot did not send them (it does not on every endpoint)."""
+        """Read the headers; None if HubSpot did not send them (it does not on every endpoint), or none that can be."""
         try:
-            return cls(
+            limit = cls(
                 maximum=int(headers["X-HubSpot-RateLimit-Max"]),
                 remaining=int(headers["X-HubSpot-RateLimit-Remaining"]),
                 interval=int(headers["X-HubSpot-RateLimit-Interval-Milliseconds"]) / 1000,
             )
-        except (KeyError, ValueError):
+        except (KeyError, OverflowError, ValueError):
             return None
+        return limit if limit.maximum > 0 and 0 < limit.interval <= _LONGEST_INTERVAL else None
 
 
 @dataclass

@@ -54,8 +54,8 @@ _MAX_MESSAGE = 500
 """Characters of HubSpot's message about one input that are shown."""
 
 _GROWTH = 1.5
-_JITTER = 0.1
-_SHORTEST_MAXIMUM = 2.0
+_JITTER = 0.2
+_SHORTEST_MAXIMUM = 2.5
 """Seconds that the waits between reads grow to at least, however impatient the user: less than a read a second."""
 
 
@@ -160,6 +160,8 @@ class BatchOperation(BaseModel):
             return True
         if self.status is BatchStatus.COMPLETE:
             return self._has_errors
+        if not self._has_errors:
+            return False
         refused = len(self.refused)
         return refused > 0 and len(self.applied) + refused == len(self.inputs)
 
@@ -308,12 +310,13 @@ class Wait:
     ) -> None:
         self.operation = operation
         self.failures = 0
+        self.not_sooner = 0.0
+        """Seconds for which HubSpot asked not to be read, with the latest read."""
         self.started_at = started_at
         self._timeout = timeout
         self._poll_interval = poll_interval
         self._max_poll_interval = max_poll_interval
         self._max_poll_failures = max_poll_failures
-        self._not_sooner = 0.0
 
     def next_delay(self, now: float) -> float:
         """Return how long to sleep before the next read, seconds.
@@ -336,13 +339,13 @@ class Wait:
         :raises HubSpotPollError: if HubSpot asks to be left alone for longer than that.
         """
         left = math.inf if self._timeout is None else max(0.0, self._timeout - elapsed)
-        if self._not_sooner > left:
+        if self.not_sooner > left:
             raise HubSpotPollError(
-                f"HubSpot asks not to be read for {self._not_sooner:g} s, and the wait for the limits"
+                f"HubSpot asks not to be read for {self.not_sooner:g} s, and the wait for the limits"
                 f" {self.operation.direction} has {left:g} s left; the operation itself may have succeeded",
-                retry_after=self._not_sooner,
+                retry_after=self.not_sooner,
             )
-        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self._not_sooner))
+        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self.not_sooner))
 
     def poll(self, read: Callable[[BatchOperation], BatchOperation]) -> None:
         """Read the operation's state once. A failed read is not a failed operation.
@@ -351,14 +354,14 @@ class Wait:
         :raises HubSpotPollError: after ``max_poll_failures`` failed reads in a row.
         :raises HubSpotError: if no later read can succeed either (authentication, scopes ...).
         """
-        self._not_sooner = 0.0
+        self.not_sooner = 0.0
         try:
             self.operation = read(self.operation)
         except HubSpotError as error:
             if not error.retryable:
                 raise
             self.failures += 1
-            self._not_sooner = error.retry_after or 0.0
+            self.not_sooner = error.retry_after or 0.0
             if self.failures >= self._max_poll_failures:
                 raise HubSpotPollError(
                     f"Reading the limits {self.operation.direction} failed {self.failures} times in a row;"
@@ -398,10 +401,10 @@ def poll_delay(elapsed: float, interval: float, maximum: float) -> float:
 
     :param elapsed: seconds waited so far.
     :param interval: the first wait, seconds.
-    :param maximum: the longest wait, seconds, from 2; the jitter may add a tenth.
+    :param maximum: the longest wait, seconds, from 2.5; the jitter may take a fifth off.
     """
     longest = max(interval, maximum, _SHORTEST_MAXIMUM)
-    return min(interval + (_GROWTH - 1) * elapsed, longest) * random.uniform(1 - _JITTER, 1 + _JITTER)
+    return min(interval + (_GROWTH - 1) * elapsed, longest) * random.uniform(1 - _JITTER, 1)
 
 
 def describe(each: LimitInput) -> str:

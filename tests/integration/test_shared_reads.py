@@ -115,6 +115,15 @@ async def test_a_failed_read_counts_for_those_alone_who_were_due(airflow: Airflo
     assert patient.operation.has_succeeded
 
 
+async def test_waits_need_no_more_reads_than_one_while_hubspot_is_down(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.inject(method="GET", status=503, times=10_000)
+    waits = [wait_for(poll_interval=0.2 + n / 1000, max_poll_failures=3) for n in range(100)]
+    with airflow.triggerer():
+        ends = await asyncio.gather(*map(watch, waits), return_exceptions=True)
+    assert [type(each) for each in ends] == [errors.HubSpotPollError] * 100
+    assert len(hubspot.requests) <= 6, len(hubspot.requests)
+
+
 async def test_who_is_cancelled_takes_no_read_from_the_others(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
     hubspot.inject(method="GET", delay=0.5)

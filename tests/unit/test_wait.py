@@ -65,11 +65,11 @@ def unchanged(operation: BatchOperation) -> BatchOperation:
 )
 def test_a_delay_is_near_its_interval_and_below_its_maximum(elapsed: float, interval: float, maximum: float) -> None:
     delay = poll_delay(elapsed, interval, maximum)
-    highest = max(interval, maximum, 2.0)
-    assert 0.9 * min(interval + elapsed / 2, highest) * 0.999 <= delay <= 1.1 * highest * 1.001
+    highest = max(interval, maximum, 2.5)
+    assert 0.8 * min(interval + elapsed / 2, highest) * 0.999 <= delay <= highest
 
 
-@given(interval=st.floats(0.01, 100), maximum=st.floats(0.01, 100), length=st.floats(20, 600))
+@given(interval=st.floats(0.01, 100), maximum=st.floats(0.01, 100), length=st.floats(30, 600))
 def test_no_wait_reads_more_than_once_a_second_on_average(interval: float, maximum: float, length: float) -> None:
     elapsed, reads = 0.0, 0
     while (elapsed := elapsed + poll_delay(elapsed, interval, maximum)) < length:
@@ -82,10 +82,10 @@ def test_the_waits_grow_by_half_until_they_are_at_their_maximum() -> None:
     while elapsed < 600:
         waits.append(poll_delay(elapsed, 1.0, 60.0))
         elapsed += waits[-1]
-    assert 0.9 <= waits[0] <= 1.1
+    assert 0.8 <= waits[0] <= 1
     assert waits[5] > 3 * waits[0]
-    assert all(54 <= wait <= 66 for wait in waits[-4:])
-    assert len(waits) < 22
+    assert all(48 <= wait <= 60 for wait in waits[-4:])
+    assert len(waits) < 26
 
 
 def test_two_waits_do_not_go_in_step() -> None:
@@ -94,7 +94,7 @@ def test_two_waits_do_not_go_in_step() -> None:
 
 def test_the_delay_depends_on_the_elapsed_time_alone() -> None:
     """So that a wait which goes on in another process goes on in step."""
-    assert all(27 <= wait_for().next_delay(START + 50) <= 33 for _ in range(50))
+    assert all(24 <= wait_for().next_delay(START + 50) <= 30 for _ in range(50))
 
 
 def test_the_last_read_is_made_when_time_is_up() -> None:
