@@ -390,7 +390,7 @@ def test_a_dag_with_the_sensor_survives_airflows_serializer(dag: DAG) -> None:
 
 
 @pytest.mark.parametrize(
-    ("waited", "shortest", "longest"), [(0.0, 4.5, 5.5), (20.0, 13.5, 17.5), (1000.0, 54.0, 66.0), (3585.0, 5.0, 15.0)]
+    ("waited", "shortest", "longest"), [(0.0, 4.0, 5.5), (20.0, 12.0, 15.5), (1000.0, 48.0, 60.0), (3585.0, 5.0, 15.0)]
 )
 def test_the_wait_between_reads_grows_up_to_a_maximum(
     waited: float, shortest: float, longest: float, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
