@@ -136,6 +136,7 @@ JUNK: list[Any] = [
 ]
 """What JSON may hold where something else is expected."""
 
+_junk = st.sampled_from(JUNK)
 _names = st.sampled_from(
     [
         *("results", "status", "errors", "numErrors", "links", "context", "category", "typeId", "maxToObjectIds"),
@@ -144,9 +145,7 @@ _names = st.sampled_from(
     ]
 )
 _texts = st.text(max_size=6)
-_scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | _texts | st.sampled_from(JUNK) | st.integers(-3, 10)
-)
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | _texts | _junk | st.integers(-3, 10)
 json_values = st.recursive(
     _scalars,
     lambda each: st.lists(each, max_size=3) | st.dictionaries(_names | _texts, each, max_size=4),
@@ -167,7 +166,7 @@ def _python_junk() -> list[Any]:
 PYTHON_JUNK = _python_junk()
 """What a DAG file may hold besides."""
 
-python_values = json_values | st.sampled_from(PYTHON_JUNK)
+python_values = json_values | _junk | st.sampled_from(PYTHON_JUNK)
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -178,7 +177,7 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @st.composite
-def mutated(draw: st.DrawFn, valid: Any, junk: st.SearchStrategy[Any] = json_values) -> Any:
+def mutated(draw: st.DrawFn, valid: Any, junk: st.SearchStrategy[Any] = _junk | json_values) -> Any:
     """Something valid in which up to three places are dropped, renamed, repeated, nested or something else."""
     top = [copy.deepcopy(valid)]
     for _ in range(draw(st.integers(0, 3))):
@@ -615,12 +614,14 @@ def _retry_after(world: World, value: str) -> None:
     assert seconds is None or 0 <= seconds < math.inf
     error = hubspot_errors.from_response(429, b"", retry_after=seconds)
     RetryPolicy().allows(error)
+    assert datetime.datetime.now() + datetime.timedelta(seconds=seconds or 0)  # as Airflow does with it
     _told(error)
 
 
 def _rate_limit(world: World, headers: dict[str, str]) -> None:
     rate_limit = RateLimit.from_headers(headers)
-    assert rate_limit is None or 0 <= rate_limit.interval < math.inf
+    # Whoever paces requests divides the one by the other, and sleeps.
+    assert rate_limit is None or (rate_limit.maximum > 0 and 0 < rate_limit.interval <= 3600)
 
 
 def _raw_answer(world: World, raw: bytes) -> None:

@@ -1,0 +1,53 @@
+"""What the cells of the matrix start from."""
+
+from __future__ import annotations
+
+import faulthandler
+import functools
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_hubassoc.hubspot import client, errors
+from airflow_provider_hubassoc.limits import operation, pacing
+
+GUARD_SECONDS = 60
+
+
+@pytest.fixture
+def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speed up the clock, and nothing else.
+
+    Shorter are: the client's backoff, the time between two reads, what a whole answer may take, HubSpot's lock (423)
+    and its ten seconds (429). What HubSpot asks for in Retry-After is not.
+    """
+    poll_delay = operation.poll_delay
+
+    def faster(*args: Any, **kwargs: Any) -> float:
+        return poll_delay(*args, **kwargs) / 20
+
+    monkeypatch.setattr(client, "RetryPolicy", functools.partial(client.RetryPolicy, first_wait=0.01))
+    monkeypatch.setattr(client, "_TIMEOUTS_PER_ANSWER", 1)
+    monkeypatch.setattr(operation, "poll_delay", faster)
+    monkeypatch.setattr(errors, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(pacing, "_INTERVAL", 0.05)
+
+
+@pytest.fixture
+def guard() -> Iterator[None]:
+    """Fail what hangs, and show where every thread is."""
+
+    def hangs(*_: object) -> None:
+        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+        raise TimeoutError(f"hangs for more than {GUARD_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(GUARD_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
