@@ -18,6 +18,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
     HubSpotOperationTimeoutError,
     HubSpotPollError,
+    is_retry_after,
 )
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, Wait
@@ -49,6 +50,7 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
     :param poll_interval: about how long to wait before the first read, seconds; the waits then grow.
     :param max_poll_interval: the longest time between two reads, seconds.
     :param max_poll_failures: after so many failed reads in a row the wait is given up.
+    :param not_before: when HubSpot may be asked again, if it has said so already; seconds since the epoch.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
         poll_interval: float,
         max_poll_interval: float,
         max_poll_failures: int,
+        not_before: float = 0.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hubspot_conn_id = hubspot_conn_id
@@ -70,12 +73,13 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.max_poll_failures = max_poll_failures
+        self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments; after a restart the wait goes on where its clock says."""
         names = (
             *("hubspot_conn_id", "operation", "started_at", "timeout"),
-            *("poll_interval", "max_poll_interval", "max_poll_failures"),
+            *("poll_interval", "max_poll_interval", "max_poll_failures", "not_before"),
         )
         return _class_path(self), {name: getattr(self, name) for name in names}
 
@@ -89,6 +93,7 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
             max_poll_interval=self.max_poll_interval,
             max_poll_failures=self.max_poll_failures,
         )
+        wait.not_sooner = max(0.0, self.not_before - time.time())
         event = await _watched(self.hubspot_conn_id, [wait])
         yield TriggerEvent({**event, "operation": wait.operation.to_dict()})  # type: ignore[no-untyped-call]
 
@@ -289,6 +294,10 @@ def report_from_event(event: Any) -> dict[str, Any]:
         if event["outcome"] not in (OVER, TIMEOUT, POLL_FAILED):
             raise ValueError(event["outcome"])
         account = event["report"]
+        retryable, retry_after, portal_id = (account[name] for name in ("retryable", "retry_after", "portal_id"))
+        is_known = isinstance(retryable, bool) and isinstance(portal_id, (int, type(None)))
+        if not is_known or not is_retry_after(retry_after):
+            raise TypeError("retryable, portal_id or retry_after is of a wrong type")
         in_force = set()
         for handle in event["operations"]:
             operation = BatchOperation.from_dict(handle)
@@ -316,8 +325,8 @@ def report_from_event(event: Any) -> dict[str, Any]:
     told = report.to_dict()
     # What the errors behind the outcomes said of a retry did not come along.
     if told["refused"] or told["unconfirmed"] or told["unread"]:
-        told["retryable"] = account["retryable"]
-    return {**account, **told, "retry_after": account["retry_after"]}
+        told["retryable"] = retryable
+    return {**account, **told, "retry_after": retry_after}
 
 
 async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from typing import Any, ClassVar
 _MAX_TEXT = 500
 """Characters that are taken over from one text of HubSpot's: a sentence, never a whole payload."""
 
+LONGEST_RETRY_AFTER = 7 * 86_400.0
+"""Seconds; HubSpot's longest is a day, until the daily limit starts anew. Nothing sensible is longer than a week."""
+
 _MAX_SCOPES = 100
 """HubSpot's endpoints ask for one of at most some 90 scopes."""
 
@@ -90,10 +93,11 @@ class HubSpotError(Exception):
         try:
             fields = dict(data)
             error = kinds[fields.pop("type")](**fields)
-            if not isinstance(error.message, str) or not isinstance(error.retry_after, (int, float, type(None))):
+            if not isinstance(error.message, str) or not is_retry_after(error.retry_after):
                 raise TypeError("message or retry_after is of a wrong type")
+            str(error).encode()  # half a surrogate pair could be written nowhere
         except (KeyError, TypeError, ValueError) as mistake:
-            raise ValueError(f"not the dict of a HubSpotError: {mistake}") from None
+            raise ValueError(f"not the dict of a HubSpotError: {str(mistake)!a}") from None
         return error
 
     def _extra_fields(self) -> dict[str, Any]:
@@ -277,6 +281,11 @@ def from_response(
     return HubSpotValidationError(message, **fields)
 
 
+def is_retry_after(value: object) -> bool:
+    """Whether a value, which has been through JSON, can be the ``retry_after`` of an error."""
+    return value is None or (isinstance(value, (int, float)) and 0 <= value <= LONGEST_RETRY_AFTER)
+
+
 def parse_json(body: bytes | str) -> Any:
     """Read JSON, and nothing that only Python takes for JSON (NaN, half a surrogate pair).
 
@@ -284,7 +293,8 @@ def parse_json(body: bytes | str) -> Any:
     """
     from pydantic_core import from_json  # here, because DAG files import this module
 
-    return from_json(body, allow_inf_nan=False)
+    # A text with half a surrogate pair in it is a TypeError to from_json, a ValueError to encode().
+    return from_json(body.encode() if isinstance(body, str) else body, allow_inf_nan=False)
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from airflow_provider_hubassoc.hubspot.errors import HubSpotError
+from airflow_provider_hubassoc.hubspot.errors import LONGEST_RETRY_AFTER, HubSpotError
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def parse_retry_after(value: str | None) -> float | None:
     """Read a ``Retry-After`` header.
 
     :param value: seconds, or an HTTP date (RFC 9110, 10.2.3).
-    :return: seconds from now, never negative; None if there is no header or it cannot be read.
+    :return: seconds from now, never negative and a week at most; None if there is no header or it cannot be read.
     """
     if value is None:
         return None
@@ -79,4 +79,4 @@ def parse_retry_after(value: str | None) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except (TypeError, ValueError, OverflowError):
             return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
 
+from airflow_provider_hubassoc.hubspot.errors import parse_json
 from airflow_provider_hubassoc.hubspot.models import (
     AssociationCategory,
     AssociationLabel,
@@ -269,7 +269,7 @@ class Plan(_Json):
         :raises ValueError: if it is no such plan, or no longer the same; the message names what is wrong.
         """
         try:
-            fields = from_json(data) if isinstance(data, (str, bytes)) else data
+            fields = parse_json(data) if isinstance(data, (str, bytes)) else data
             plan = cls.model_validate(fields)
         except ValidationError as error:
             mistake = error.errors(include_input=False, include_url=False)[0]
@@ -278,8 +278,13 @@ class Plan(_Json):
         except ValueError:
             raise ValueError("not a plan: not JSON") from None
         # Every field has a default, so that anything would pass for an empty plan without this.
-        if fields.get("fingerprint") != plan.fingerprint:
+        if not isinstance(fields, Mapping) or fields.get("fingerprint") != plan.fingerprint:
             raise ValueError("not a plan: its fingerprint is missing or not that of its content")
+        # What is in no direction that was read would never be held against the portal, and be left out in silence.
+        read = {each.direction for each in plan.directions}
+        for each in (*plan.changes, *plan.new_labels):
+            if each.direction not in read:
+                raise ValueError(f"not a plan: directions: {each.direction} is missing")
         return plan
 
     # -- for people --

@@ -27,10 +27,12 @@ MAX_BYTES = 1_000_000
 SUFFIXES = (".yaml", ".yml", ".json")
 """How the name of a file ends that is read."""
 
+_MAX_VALUES = 200_000
 _MAX_DEPTH = 20
 _MAX_SHOWN = 60
 _MAX_TOLD = 100
 _TOO_LARGE = f"larger than {MAX_BYTES} bytes"
+_TOO_MANY = f"holds more than {_MAX_VALUES} values"
 _HUGE = "a huge "
 _NO_YAML = "is not YAML"
 _NO_LIMITS = "is not a file of association limits; expected at its top: version: 1, and associations with a list"
@@ -200,8 +202,8 @@ def _plain(value: Any, path: DataPath, counter: Iterator[int]) -> Any:
     """
     if len(path) > _MAX_DEPTH:
         raise ConfigError([Problem("nested too deeply", show_path(path[:3]))])
-    if next(counter) > MAX_BYTES:
-        raise ConfigError([Problem(f"holds more than {MAX_BYTES} values")])
+    if next(counter) > _MAX_VALUES:
+        raise ConfigError([Problem(_TOO_MANY)])
     if isinstance(value, Mapping):
         mapping: dict[str, Any] = {}
         for key, each in value.items():
@@ -234,7 +236,7 @@ def _parse(text: str, name: str) -> Document:
     problems: list[Problem] = []
     lines: dict[DataPath, int] = {}
     try:
-        _refuse_aliases(text)
+        _refuse_bombs(text)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -266,13 +268,15 @@ def _is_of_limits(node: yaml.Node | None) -> bool:
     )
 
 
-def _refuse_aliases(text: str) -> None:
+def _refuse_bombs(text: str) -> None:
     """Look at the events before anything is built from them.
 
-    :raises yaml.MarkedYAMLError: at the first alias, or where the nesting is too deep.
+    :raises yaml.MarkedYAMLError: at the first alias, or where the nesting is too deep or there are too many values.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if number > _MAX_VALUES:
+            raise _refusal(_TOO_MANY, event)
         if isinstance(event, yaml.AliasEvent):
             raise _refusal("aliases (*name) are not supported; write it out", event)
         if isinstance(event, yaml.CollectionStartEvent):

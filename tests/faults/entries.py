@@ -840,8 +840,8 @@ ENTRIES = [
         "status link",
         garbled("URL/crm/v3/status?x=1#y") | _texts.map(lambda text: f"URL/{text}") | st.text(),
         _follow,
-        (HubSpotError,),
-        lambda case, error: bool(error.message),
+        (HubSpotError, OperationHandleError),
+        lambda case, error: bool(str(error)),
         is_local=False,
     ),
     Entry(

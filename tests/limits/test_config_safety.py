@@ -8,10 +8,12 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_hubassoc.limits.config import ConfigError, load_config
+from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
 from airflow_provider_hubassoc.limits.source import MAX_BYTES
 from tests.real_airflow import environment
 from tests.unit.tracebacks import told
@@ -87,8 +89,7 @@ def test_a_file_of_limits_is_told_of(tmp_path: Path) -> None:
 
 
 BOMBS = {
-    "aliases": "a: &a [x, x]\n"
-    + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefgh")),
+    "aliases": "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefgh")),
     "flow brackets": "[" * (MAX_BYTES - 1),
     "JSON brackets": '{"a":' * (MAX_BYTES // 5),
     "one scalar": "x" * (MAX_BYTES - 1),
@@ -126,3 +127,34 @@ def test_a_file_that_explodes_is_refused(bomb: str, suffix: str, tmp_path: Path)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.match(r"\d+ mistakes? in ", done.stdout)
     assert len(done.stdout) < 20_000
+
+
+def test_a_dict_that_explodes_is_refused() -> None:
+    """What a DAG file has read with a YAML library of its own may be a bomb already."""
+    bomb: Any = "x"
+    for _ in range(15):
+        bomb = [bomb] * 9
+    endless: list[Any] = []
+    endless.append(endless)
+    for value, said in ((bomb, "holds more than 200000 values"), (endless, "nested too deeply")):
+        with pytest.raises(ConfigError, match=said):
+            load_config({"version": 1, "associations": value})
+        inputs = [{"category": "WORK", "typeId": value, "maxToObjectIds": 1}]
+        with pytest.raises(LimitInputsError, match=r"inputs\[0\].typeId: must be an integer"):
+            parse_inputs("contacts", "companies", inputs, "create")
+        with pytest.raises(LimitInputsError, match="timeout: must be a number of seconds above 0"):
+            parse_seconds({"timeout": value})
+
+
+def test_keys_that_are_the_same_as_text_are_told() -> None:
+    portal = {"associations": []}
+    with pytest.raises(ConfigError, match=r"portals\.1: is given twice"):
+        load_config({"version": 1, "associations": [], "portals": {1: portal, "1": portal}})
+
+
+def test_many_mistakes_make_no_endless_message() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config({"version": 1, "associations": ["x"] * 5000})
+    assert len(raised.value.problems) == 5000
+    assert "5000 mistakes" in str(raised.value)
+    assert str(raised.value).endswith("  ... and 4900 more")

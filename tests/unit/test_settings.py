@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import pytest
@@ -177,6 +178,37 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert [each for each in told_fields if " " not in each] == [
         *("host", "client_id", "refresh_token", "api_version", "timeout", "max_retries", "proxy")
     ]
+
+
+BAD = {"base_url": "https://api.hubapi.com/crm", "port": 99_999, "timeout": 0}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "missing"),
+    [
+        ({"auth_type": "ouath", "client_secret": OAUTH["client_secret"]}, ["client_id", "refresh_token"]),
+        ({**OAUTH, "auth_type": "ouath", "client_id": ""}, ["client_id"]),
+        ({"auth_type": "token", "access_token": TOKEN}, []),
+        ({"auth_type": ["oauth"]}, ["client_id", "client_secret", "refresh_token", "password (access token)"]),
+    ],
+)
+def test_an_unknown_auth_type_does_not_hide_what_else_is_wrong(credentials: dict[str, Any], missing: list[str]) -> None:
+    text = mistakes(**credentials, **BAD)
+    said = re.findall(r"(?:; |used: )([\w ()]+): ", text)
+    assert sorted(said) == sorted(["port", "host", "auth_type", "timeout", *missing])
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536, 2**63, 1.5, True, "x", "٣", "0", [443]])
+def test_a_port_that_is_none(port: Any) -> None:
+    assert mistakes(access_token=TOKEN, port=port) == (
+        "The HubSpot connection cannot be used: port: must be a whole number from 1 to 65535."
+    )
+
+
+def test_a_port_beside_the_address() -> None:
+    assert parse(port=8443).base_url == "https://api.hubapi.com:8443"
+    assert parse(base_url="http://127.0.0.1/", port="80").base_url == "http://127.0.0.1"
+    assert "host: must be an address" in mistakes(access_token=TOKEN, base_url="https://example.com:1", port=2)
 
 
 def test_secrets_are_not_shown() -> None:
