@@ -3,11 +3,12 @@
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.real_airflow import environment
+from tests.real_airflow import environment, leaks
 from tests.real_airflow.stack import Stack
 
 
@@ -21,16 +22,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Start a whole Airflow, once for all tests, with the example DAGs and an embedded HubSpot."""
-    # Without this a SIGTERM, as `timeout` sends it, would end pytest but leave Airflow's processes behind.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    """Start a whole Airflow, once for all tests, with the example DAGs and an embedded HubSpot.
+
+    In the end nothing that it leaves behind may show a secret.
+    """
+    with ended_on_sigterm():
         folder = tmp_path_factory.mktemp("stack")
         # A copy, so that a test may put a DAG of its own beside the examples.
         dags_folder = shutil.copytree(environment.EXAMPLE_DAGS, folder / "dags")
-        with Stack(folder / "airflow", dags_folder=dags_folder) as stack:
+        stack = Stack(folder / "airflow", dags_folder=dags_folder)
+        with leaks.searched(stack, leaks.secrets_of(stack)):
             # It would start by itself in the middle of a test, and make the portal as the file says.
             stack.api.call("PATCH", "/dags/hubspot_limits_mend_drift", json={"is_paused": True})
             yield stack
+
+
+@contextmanager
+def ended_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, as `timeout` sends it, end pytest in good order: otherwise Airflow's processes would stay behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -135,10 +135,14 @@ class AirflowAPI:
         return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id)}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the task instances of a DAG run."""
+        """Return the task instances of a DAG run; ``~`` stands for all DAGs, and for all runs."""
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances"
-        instances: list[dict[str, Any]] = self.call("GET", path)["task_instances"]
-        return instances
+        instances: list[dict[str, Any]] = []
+        while True:
+            page = self.call("GET", path, params={"limit": 100, "offset": len(instances), "order_by": "id"})
+            instances += page["task_instances"]
+            if not page["task_instances"] or len(instances) >= page["total_entries"]:
+                return instances
 
     def of_task(self, instance: Mapping[str, Any]) -> str:
         """Return the path of a task instance."""
@@ -246,6 +250,7 @@ class Stack:
     :param home: the folder of its database and logs; emptied first.
     :param dags_folder: where the DAG files are.
     :param processing_seconds: how long the embedded HubSpot works on a batch operation.
+    :param variables: further environment variables of its processes, such as Airflow's settings.
     """
 
     def __init__(
@@ -254,16 +259,22 @@ class Stack:
         *,
         dags_folder: Path = environment.EXAMPLE_DAGS,
         processing_seconds: float = 3,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.home = environment.fresh_folder(home)
         self.port = free_port()
         self.api = AirflowAPI(f"http://127.0.0.1:{self.port}")
         self.hubspot = Simulator(processing_seconds=processing_seconds)
-        self.environment = environment.without_airflow(os.environ) | environment.deployment_environment(
-            self.home, port=self.port, dags_folder=dags_folder
+        # A token of its own: whoever finds it somewhere knows where it came from.
+        self.token = self.hubspot.issue_token()
+        self.environment = (
+            environment.without_airflow(os.environ)
+            | environment.deployment_environment(self.home, port=self.port, dags_folder=dags_folder)
+            | dict(variables or {})
         )
         self.dags_folder = dags_folder
         self.components: dict[str, subprocess.Popen[bytes]] = {}
+        self._leaders: set[int] = set()
         self._resources = ExitStack()
 
     def log_path(self, component: str) -> Path:
@@ -303,10 +314,10 @@ class Stack:
         try:
             self._resources.enter_context(self.hubspot)
             self._migrate()
-            for name, arguments in COMPONENTS.items():
-                self._start(name, arguments)
+            for name in COMPONENTS:
+                self.start(name)
             wait_for("Airflow's components", self._healthy, timeout=STARTUP_SECONDS)
-            stored = environment.connection(self.hubspot.url, self.hubspot.token)
+            stored = environment.connection(self.hubspot.url, self.token)
             self.api.call("POST", "/connections", json=stored)
             wait_for("the DAGs", self._dags_ready, timeout=STARTUP_SECONDS)
             for dag in self.api.dags():
@@ -328,33 +339,28 @@ class Stack:
 
     def stop(self) -> None:
         """End every process of the stack, and the embedded HubSpot."""
-        leaders = {process.pid for process in self.components.values()}
+        living = {process.pid for process in self.components.values()}
+        # What a killed component has left behind has nobody who would end it in good order.
+        kill_session_members(self._leaders - living)
         for process in self.components.values():
             if process.poll() is None:
                 # The leader alone: it ends its children in good order.
                 process.terminate()
         try:
-            wait_for("Airflow to end", lambda: None if session_members(leaders) else True, timeout=SHUTDOWN_SECONDS)
+            wait_for("Airflow to end", lambda: None if self.processes() else True, timeout=SHUTDOWN_SECONDS)
         except TimeoutError:
-            for pid in session_members(leaders):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            kill_session_members(self._leaders)
         for process in self.components.values():
             process.wait()
         self.components.clear()
         self.api.session.close()
         self._resources.close()
 
-    def _migrate(self) -> None:
-        finished = self.command("db", "migrate")
-        self.log_path("db-migrate").write_text(finished.stdout + finished.stderr)
-        if finished.returncode != 0:
-            raise StackError(f"airflow db migrate failed:\n{tail(self.log_path('db-migrate'))}")
-
-    def _start(self, name: str, arguments: list[str]) -> None:
-        with self.log_path(name).open("wb") as log:
-            self.components[name] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *arguments],
+    def start(self, name: str) -> None:
+        """Start a component, also again after :meth:`kill`; its log goes on."""
+        with self.log_path(name).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *COMPONENTS[name]],
                 cwd=self.home,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -362,6 +368,30 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.components[name] = process
+        self._leaders.add(process.pid)
+
+    def kill(self, name: str, *, with_children: bool) -> None:
+        """Kill a component, as a machine does that runs out of memory: nothing is put in order.
+
+        :param name: the component.
+        :param with_children: kill its children too. Without it, the workers of a scheduler go on with their tasks.
+        """
+        process = self.components.pop(name)
+        process.kill()
+        process.wait()
+        if with_children:
+            kill_session_members({process.pid})
+
+    def processes(self) -> set[int]:
+        """Return the ids of all processes of the stack that live, also of what killed components have left."""
+        return session_members(self._leaders)
+
+    def _migrate(self) -> None:
+        finished = self.command("db", "migrate")
+        self.log_path("db-migrate").write_text(finished.stdout + finished.stderr)
+        if finished.returncode != 0:
+            raise StackError(f"airflow db migrate failed:\n{tail(self.log_path('db-migrate'))}")
 
     def _healthy(self) -> bool | None:
         self.check()
@@ -395,6 +425,15 @@ def session_members(leaders: set[int]) -> set[int]:
             if os.getsid(process.pid) in leaders and process.info["status"] != psutil.STATUS_ZOMBIE:
                 members.add(process.pid)
     return members
+
+
+def kill_session_members(leaders: set[int]) -> None:
+    """Kill all processes of some sessions at once, also those that are born meanwhile."""
+    while pids := session_members(leaders):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 class Stopped(BaseException):

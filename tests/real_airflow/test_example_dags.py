@@ -36,7 +36,7 @@ def test_submit_and_wait_with_the_sensor(stack: Stack, portal: Simulator) -> Non
     assert {(item["typeId"], item["maxToObjectIds"]) for item in settled["inputs"]} == {(279, 5), (931, 1)}
     assert len(settled["applied"]) == 2
     assert settled["refused"] == settled["errors"] == []
-    assert portal.token not in str(submitted) + str(settled)
+    assert stack.token not in str(submitted) + str(settled)
 
 
 def test_deferrable(stack: Stack, portal: Simulator) -> None:
@@ -84,4 +84,4 @@ def test_no_task_log_tells_the_token(stack: Stack, portal: Simulator) -> None:
     logs = list(stack.home.rglob("*.log"))
     assert logs
     for path in logs:
-        assert portal.token not in path.read_text(errors="replace"), path
+        assert stack.token not in path.read_text(errors="replace"), path
