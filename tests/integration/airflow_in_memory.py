@@ -32,6 +32,8 @@ from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
 from airflow.triggers.base import BaseTrigger
 from pydantic import TypeAdapter
 
+from airflow_provider_hubassoc.simulator import Simulator
+
 HAS_3_3 = hasattr(sdk, "RetryPolicy")
 """Airflow 3.3 has retry policies and the task state store."""
 
@@ -96,6 +98,14 @@ class Airflow:
     reschedules: list[datetime] = field(default_factory=list)
     """When the legs of this try began that ended in being rescheduled."""
     asked_for_connections: list[str] = field(default_factory=list)
+
+    @classmethod
+    def connected_to(cls, hubspot: Simulator) -> Airflow:
+        """Return an Airflow with a connection that only its API knows, none of the environment."""
+        connection: dict[str, Any] = dict.fromkeys(("schema", "login", "port", "extra"))
+        connection |= {"conn_id": "hubspot_default", "conn_type": "hubspot"}
+        connection |= {"host": hubspot.url, "password": hubspot.token}
+        return cls(connections={"hubspot_default": connection})
 
     # -- what a test does --
 

@@ -24,10 +24,7 @@ PAIR = ("contacts", "companies")
 
 @pytest.fixture
 def airflow(hubspot: Simulator) -> Airflow:
-    connection: dict[str, Any] = dict.fromkeys(("schema", "login", "port", "extra"))
-    connection |= {"conn_id": "hubspot_default", "conn_type": "hubspot"}
-    connection |= {"host": hubspot.url, "password": hubspot.token}
-    return Airflow(connections={"hubspot_default": connection})
+    return Airflow.connected_to(hubspot)
 
 
 def wait_for(type_id: int = 279, limit: int = 5, pair: tuple[str, str] = PAIR, **options: Any) -> Wait:

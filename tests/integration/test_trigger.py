@@ -41,11 +41,7 @@ from tests.integration.scenarios import (
 
 @pytest.fixture
 def airflow(hubspot: Simulator) -> Airflow:
-    """An Airflow with a connection that only its API knows, none of the environment."""
-    connection: dict[str, Any] = dict.fromkeys(("schema", "login", "port", "extra"))
-    connection |= {"conn_id": "hubspot_default", "conn_type": "hubspot"}
-    connection |= {"host": hubspot.url, "password": hubspot.token}
-    return Airflow(connections={"hubspot_default": connection})
+    return Airflow.connected_to(hubspot)
 
 
 @pytest.fixture
