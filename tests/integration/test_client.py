@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_hubassoc import __version__
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient, RateLimit
@@ -211,6 +212,26 @@ def test_an_object_type_is_one_segment_of_the_path(object_type: str, segment: by
         b"GET " + root + b"definitions/configurations/" + segment + b"/deals HTTP/1.1",
         b"GET " + root + b"deals/" + segment + b"/labels HTTP/1.1",
     ]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_somebody_may_listen_in_on_requests(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tracing does, and libraries that record traffic."""
+    answer = response(b'{"results": []}')
+    if chunked:
+        answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n" + b'{"results": []}' + b"\r\n0\r\n\r\n"
+    heard: list[bytes] = []
+    send = requests.Session.send
+
+    def overheard(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        told = send(self, request, **options)
+        heard.append(told.content)
+        return told
+
+    monkeypatch.setattr(requests.Session, "send", overheard)
+    with Peer(answer) as peer, client_of(f"http://127.0.0.1:{peer.port}") as client:
+        assert client.get_limits("contacts", "deals") == []
+    assert heard == [b'{"results": []}']
 
 
 @pytest.mark.parametrize("object_type", ["", ".", "..", "../..", "a/b", " a", "a\r\nX: y", "\x00", "\ud800", None, 5])
