@@ -547,7 +547,7 @@ def _read_body(response: requests.Response, longest: float) -> bytes:
 
     :param longest: seconds; the time-out of the socket begins anew with every byte, so that it is no bound.
     """
-    body = response.content if response.raw.tell() else b""  # what listens in on requests has read it already
+    body = response.content if response.raw.closed else b""  # what listens in on requests has read it already
     end = time.monotonic() + longest
     try:
         while part := response.raw.read1(64 * 1024, decode_content=True):
