@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticSerializationError
 
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
@@ -117,13 +118,17 @@ class BatchOperation(BaseModel):
         :raises OperationHandleError: if it is not one; the message names the first field that is wrong.
         """
         try:
-            return cls.model_validate(handle)
+            operation = cls.model_validate(handle)
+            operation.model_dump_json()  # half a surrogate pair, say, could be written nowhere
+        except PydanticSerializationError:
+            raise OperationHandleError("not the handle of a HubSpot batch operation: not JSON") from None
         except ValidationError as error:
             mistake = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in mistake["loc"])
             raise OperationHandleError(
                 f"not the handle of a HubSpot batch operation: {where + ': ' if where else ''}{mistake['msg']}"
             ) from None
+        return operation
 
     def to_dict(self) -> dict[str, Any]:
         """Return the handle: plain JSON, no secrets, with what became of each input as far as it is known."""
