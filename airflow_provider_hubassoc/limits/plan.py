@@ -271,6 +271,7 @@ class Plan(_Json):
         try:
             fields = parse_json(data) if isinstance(data, (str, bytes)) else data
             plan = cls.model_validate(fields)
+            plan.model_dump_json()  # half a surrogate pair, say, could be written nowhere
         except ValidationError as error:
             mistake = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in mistake["loc"])

@@ -35,6 +35,7 @@ _TOO_LARGE = f"larger than {MAX_BYTES} bytes"
 _TOO_MANY = f"holds more than {_MAX_VALUES} values"
 _HUGE = "a huge "
 _NO_YAML = "is not YAML"
+_NO_TEXT = "holds a character that is not allowed in text, such as a control character"
 _NO_LIMITS = "is not a file of association limits; expected at its top: version: 1, and associations with a list"
 
 DataPath = tuple[str | int, ...]
@@ -209,10 +210,14 @@ def _plain(value: Any, path: DataPath, counter: Iterator[int]) -> Any:
         for key, each in value.items():
             if not isinstance(key, (str, int, float, type(None))) or show(key).startswith(_HUGE):
                 raise ConfigError([Problem("a key must be text", show_path(path), found=show(key))])
+            if not _is_text(str(key)):
+                raise ConfigError([Problem(_NO_TEXT, show_path(path))])
             if str(key) in mapping:
                 raise ConfigError([Problem("is given twice", show_path((*path, str(key))))])
             mapping[str(key)] = _plain(each, (*path, str(key)), counter)
         return mapping
+    if isinstance(value, str) and not _is_text(value):
+        raise ConfigError([Problem(_NO_TEXT, show_path(path))])
     if isinstance(value, (list, tuple)):
         return [_plain(each, (*path, index), counter) for index, each in enumerate(value)]
     return value
@@ -258,7 +263,16 @@ def _parse(text: str, name: str) -> Document:
 
 def _no_character(text: str, position: int) -> Problem:
     line = text.count("\n", 0, position) + 1
-    return Problem("holds a character that is not allowed in text, such as a control character", line=line)
+    return Problem(_NO_TEXT, line=line)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text can be written: half a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_of_limits(node: yaml.Node | None) -> bool:
