@@ -32,6 +32,9 @@ OPERATION_XCOM_KEY = "operation"
 _STORE_KEY = "hubspot_operation"
 _APPLIED_KEY = "hubspot_applied"
 
+_LONGEST_PICK_UP = 86_400.0
+"""Seconds after which a batch is not waited for by a later try, where the wait itself has no end."""
+
 _TRIGGERER_GRACE = 300.0
 """Seconds after its time at which a wait is ended by Airflow itself, if no triggerer runs that could end it."""
 
@@ -295,7 +298,9 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _remember(self, context: Context, operation: BatchOperation, started_at: float) -> None:
         """Keep the handle where the next try finds it, should this one break off while it waits."""
         if store := context.get("task_state_store"):
-            store.set(_STORE_KEY, {**operation.to_dict(), "started_at_epoch": started_at})
+            store.set(
+                _STORE_KEY, {**operation.to_dict(), "started_at_epoch": started_at, "conn_id": self.hubspot_conn_id}
+            )
 
     def _forget(self, context: Context) -> None:
         if store := context.get("task_state_store"):
@@ -313,13 +318,17 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         store = context.get("task_state_store")
         handle: Any = store.get(_STORE_KEY) if store and context["ti"].try_number > 1 else None
         try:
-            sent, started_at = BatchOperation.from_dict(handle), float(handle["started_at_epoch"])
-        except (OperationHandleError, KeyError, TypeError, ValueError):  # none, or of another version of this package
+            sent, started_at, conn_id = (
+                BatchOperation.from_dict(handle),
+                float(handle["started_at_epoch"]),
+                handle["conn_id"],
+            )
+        except (OperationHandleError, ArithmeticError, KeyError, TypeError, ValueError):  # none, or of another version
             return None, 0.0
-        asked = (self.action, self.from_object_type, self.to_object_type, inputs)
-        if (sent.action, sent.from_object_type, sent.to_object_type, sent.inputs) != asked:
+        asked = (self.action, self.from_object_type, self.to_object_type, inputs, self.hubspot_conn_id)
+        if (sent.action, sent.from_object_type, sent.to_object_type, sent.inputs, conn_id) != asked:
             return None, 0.0
-        if timeout is not None and time.time() - started_at >= timeout:
+        if not time.time() - started_at < (_LONGEST_PICK_UP if timeout is None else timeout):
             return None, 0.0
         self.log.info("%s was sent by an earlier try; waiting for it", _title(sent))
         return sent, started_at

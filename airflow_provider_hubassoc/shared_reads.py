@@ -10,6 +10,7 @@ Every request runs in a thread, through the same client as in a worker.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, ref
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
     from airflow_provider_hubassoc.hubspot.models import AssociationLimit
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -85,9 +88,9 @@ class Portal:
 
         :raises HubSpotError: as the client raises it.
         """
+        client = await self._client()
         if self._held_by is not None and (left := self._held_until - time.monotonic()) > 0:
             raise HubSpotError.from_dict({**self._held_by.to_dict(), "retry_after": left})
-        client = await self._client()
         try:
             try:
                 return await _in_thread(read, client.without_retries())
@@ -125,8 +128,15 @@ class Portal:
         if known is not None and fingerprint == self._fingerprint:
             return known
         hook = HubSpotHook(self._conn_id, connection=connection)
-        await _in_thread(hook.get_conn)
+        try:
+            await _in_thread(hook.get_conn)
+        except HubSpotError as error:
+            if known is None:
+                raise
+            log.warning("The connection %s has been changed, and is used as it was before: %s", self._conn_id, error)
+            return known
         self._fingerprint = fingerprint
+        self._held_by = None  # it may lead to another portal
         if known is not None:
             known.close()
         return hook

@@ -170,10 +170,9 @@ class HubSpotClient:
         # What requests would find out anew for every request (proxies, certificates, ~/.netrc) is settled once,
         # and netrc never: its password must not replace the token.
         self._session.trust_env = False
-        if settings.proxy:
-            self._session.proxies = {"http": settings.proxy, "https": settings.proxy}
-        elif settings.base_url.startswith("https:"):  # plain http is for loopback: a proxy would read the token
-            self._session.proxies = get_environ_proxies(settings.base_url)
+        if settings.base_url.startswith("https:"):  # plain http is for loopback: a proxy would read the token
+            known = {"https": settings.proxy} if settings.proxy else get_environ_proxies(settings.base_url)
+            self._session.proxies = known
         self._session.verify = (
             settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )
@@ -462,7 +461,9 @@ class HubSpotClient:
         self._told.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
         correlation_id = text_of(response.headers.get(_CORRELATION_ID))
         if token is not None or not response.ok:  # an answer may echo what it was asked, one with new tokens must
-            for secret in map(_reveal, self._auth.secrets()):
+            body = _plain_json(body)
+            # The token may have been renewed meanwhile.
+            for secret in {_reveal(each) for each in (token, *self._auth.secrets()) if each is not None}:
                 if len(secret) >= _SHORTEST_SECRET:
                     body = body.replace(secret.encode(), b"***")
                     correlation_id = correlation_id and correlation_id.replace(secret, "***")
@@ -565,6 +566,16 @@ def _read_body(response: requests.Response, longest: float) -> bytes:
     except HTTPError as error:
         raise requests.exceptions.ChunkedEncodingError(error) from None
     return body
+
+
+def _plain_json(body: bytes) -> bytes:
+    """Write JSON without escapes, which a secret could hide behind."""
+    if b"\\" not in body:
+        return body
+    try:
+        return json.dumps(parse_json(body), ensure_ascii=False).encode()
+    except ValueError:
+        return body
 
 
 def _parse_json(body: bytes) -> Any:

@@ -17,6 +17,12 @@ from pydantic.alias_generators import to_camel
 Action = Literal["create", "update", "purge"]
 """What a batch does with limits; the last part of the path of HubSpot's batch endpoints."""
 
+MAX_TEXT = 500
+"""Characters that are taken over from one text of HubSpot's: a sentence, never a whole payload."""
+
+MAX_ERRORS = 500
+"""Errors that are taken over from one answer; a batch is of 100 inputs at most."""
+
 MAX_INT32 = 2**31 - 1
 """Largest ``typeId`` and ``maxToObjectIds``: HubSpot types both as int32."""
 
@@ -54,6 +60,22 @@ def _none_to_empty(value: Any) -> Any:
 
 def _none_to_list(value: Any) -> Any:
     return [] if value is None else value
+
+
+def _shortened(value: Any) -> Any:
+    return value[:MAX_TEXT] if isinstance(value, str) else value
+
+
+def _short_context(value: Any) -> Any:
+    """Keep what is no payload: HubSpot's contexts are lists of a name or two."""
+    if not isinstance(value, dict):
+        return _none_to_empty(value)
+    return {name: each for name, each in list(value.items())[:20] if len(name) + len(str(each)) <= MAX_TEXT}
+
+
+def _first_errors(value: Any) -> Any:
+    """Take the first errors only: each is told of every input it may speak of."""
+    return _none_to_list(value)[:MAX_ERRORS] if isinstance(value, (list, type(None))) else value
 
 
 class WireModel(BaseModel):
@@ -116,10 +138,10 @@ class AssociationLabel(WireModel):
 class ErrorDetail(WireModel):
     """One error inside an answer of HubSpot. Every field is optional, as HubSpot asks of those who parse errors."""
 
-    category: str | None = None
-    sub_category: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = None
-    message: Annotated[str, BeforeValidator(lambda v: "" if v is None else v)] = ""
-    context: Annotated[dict[str, Any], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)
+    category: Annotated[str | None, BeforeValidator(_shortened)] = None
+    sub_category: Annotated[str | None, BeforeValidator(lambda v: v if v is None else _shortened(str(v)))] = None
+    message: Annotated[str, BeforeValidator(lambda v: "" if v is None else _shortened(v))] = ""
+    context: Annotated[dict[str, Any], BeforeValidator(_short_context)] = Field(default_factory=dict)
 
 
 class BatchAnswer(WireModel):
@@ -127,7 +149,7 @@ class BatchAnswer(WireModel):
 
     status: BatchStatus
     results: Annotated[list[AssociationLimit], BeforeValidator(_none_to_list)] = Field(default_factory=list)
-    errors: Annotated[list[ErrorDetail], BeforeValidator(_none_to_list)] = Field(default_factory=list)
+    errors: Annotated[list[ErrorDetail], BeforeValidator(_first_errors)] = Field(default_factory=list)
     num_errors: Annotated[int, BeforeValidator(lambda v: 0 if v is None else v)] = 0
     links: Annotated[dict[str, Any], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)
     requested_at: str | None = None

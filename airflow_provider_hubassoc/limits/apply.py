@@ -25,6 +25,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotRateLimitError,
     HubSpotSettingsError,
     HubSpotTLSError,
+    HubSpotValidationError,
 )
 from airflow_provider_hubassoc.hubspot.models import (
     Action,
@@ -387,7 +388,8 @@ class _Apply:
                 rows = self._pacer.call(lambda label=label: self._create_label(label))  # type: ignore[misc]
             except HubSpotError as error:
                 self._note(error)
-                if error.outcome_unknown:
+                # An earlier try may have created it, and reads need not show it yet.
+                if error.outcome_unknown or (self._resend and isinstance(error, HubSpotValidationError)):
                     unknown.append(label)
                 else:
                     outcomes.append(Outcome(label, "refused", str(error), error))
@@ -435,7 +437,7 @@ class _Apply:
             if (label.direction, label.label) in types:
                 found.append(Outcome(label, "applied"))
             else:
-                reason = str(failure) if failure else "HubSpot did not answer, and the portal does not show the label"
+                reason = str(failure) if failure else "it is not known to be created: the portal does not show it"
                 found.append(Outcome(label, "unconfirmed", reason, failure))
         return found
 

@@ -54,6 +54,9 @@ _TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d{1,10})(?![\w-])")
 _MAX_MESSAGE = 500
 """Characters of HubSpot's message about one input that are shown."""
 
+_MAX_ERRORS_SHOWN = 5
+"""Errors that are told of one input: those that name none are told of each."""
+
 _GROWTH = 1.5
 _JITTER = 0.2
 _SHORTEST_MAXIMUM = 2.5
@@ -188,7 +191,7 @@ class BatchOperation(BaseModel):
         canceled = self.status is BatchStatus.CANCELED
         refused = []
         for each in self.inputs:
-            errors = named[each.identity] or general
+            errors = (named[each.identity] or general)[:_MAX_ERRORS_SHOWN]
             if not self._is_applied(each) and (errors or canceled):
                 refused.append((each, errors))
         return refused

@@ -169,7 +169,7 @@ def read(source: str | Path | Mapping[str, Any]) -> Document:
 
 
 def _read_file(path: Path) -> Document:
-    name = str(path)
+    name = str(path).encode(errors="backslashreplace").decode()
     if path.suffix.lower() not in SUFFIXES:
         message = f"is not read; allowed: a file whose name ends in {', '.join(SUFFIXES)}, or text with a line break"
         raise ConfigError([Problem(message)], name)

@@ -23,6 +23,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
     HubSpotError,
     HubSpotMissingScopesError,
+    HubSpotOperationError,
     HubSpotRateLimitError,
     HubSpotRefusedAnswerError,
     HubSpotServerError,
@@ -33,6 +34,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotUnreadableAnswerError,
     HubSpotValidationError,
 )
+from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.wire import ACCOUNT, TOKEN, Pauses, Peer, certificate, client_of, closed_port, limit, response
 from tests.unit.tracebacks import told
@@ -569,17 +571,44 @@ def test_a_ca_bundle_that_is_missing_or_is_none(tmp_path: Path) -> None:
     assert "ca_bundle" in str(error)
 
 
-def test_an_explicit_proxy_is_used(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_explicit_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     with (
-        Peer(response(ACCOUNT)) as proxy,
-        client_of(hubspot, proxy=f"http://user:canary-word@127.0.0.1:{proxy.port}") as client,
+        Peer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as proxy,
+        client_of(
+            "https://api.example.com", proxy=f"http://user:canary-word@127.0.0.1:{proxy.port}", max_retries=0
+        ) as client,
     ):
-        assert client.account_info().portal_id == 62515
+        failure(client.account_info)
         assert "canary-word" not in repr(client) + repr(vars(client))
-    assert proxy.received[0].startswith(f"GET {hubspot.url}/account-info/2026-03/details HTTP/1.1".encode())
+    assert proxy.received[0].startswith(b"CONNECT api.example.com:443 ")
     assert b"\r\nProxy-Authorization: Basic " in proxy.received[0]
-    assert hubspot.requests == []
+
+
+def test_no_proxy_gets_the_token_in_the_clear(hubspot: Simulator) -> None:
+    with Peer(response(ACCOUNT)) as proxy, client_of(hubspot, proxy=f"http://127.0.0.1:{proxy.port}") as client:
+        assert client.account_info().portal_id == hubspot.portal_id
+    assert proxy.received == []
+
+
+def test_a_secret_behind_escapes_is_not_told(hubspot: Simulator) -> None:
+    hidden = "".join(f"\\u{ord(each):04x}" for each in TOKEN)
+    hubspot.inject(status=400, body=f'{{"status": "error", "message": "{hidden} is no good"}}')
+    with client_of(hubspot, access_token=TOKEN, max_retries=0) as client:
+        assert "*** is no good" in str(failure(client.get_all_limits))
+
+
+def test_an_answer_that_repeats_itself_is_cut(hubspot: Simulator) -> None:
+    errors = [{"message": "m" * 4000, "category": "c" * 4000, "context": {"x": ["y" * 400]}}] * 700
+    hubspot.inject(status=207, body={"status": "CANCELED", "results": [], "errors": errors})
+    with client_of(hubspot) as client:
+        answer = client.update_limits("0-1", "0-2", [limit(n) for n in range(1, 101)])
+    handle = {"action": "update", "from_object_type": "0-1", "to_object_type": "0-2"}
+    operation = BatchOperation.from_dict({**handle, "inputs": [limit(n) for n in range(1, 101)]}).with_answer(answer)
+    assert len(json.dumps(operation.to_dict())) < 2_000_000
+    with pytest.raises(HubSpotOperationError) as error:
+        operation.raise_for_failure()
+    assert len(str(error.value)) < 1_000_000
 
 
 def test_a_proxy_that_is_not_there() -> None:
