@@ -131,6 +131,7 @@ class Gallows(socketserver.ThreadingTCPServer):
         self.requests = 0
         self.killed: list[Kill] = []
         self._kills = list(kills)
+        self._dead: set[int] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="proxy")
 
@@ -143,21 +144,29 @@ class Gallows(socketserver.ThreadingTCPServer):
         self._thread.join()
         self.server_close()
 
-    def kill_of_next_request(self) -> Kill | None:
-        """Count a request; return the kill that is meant for it."""
-        with self._lock:
-            self.requests += 1
-            if self._kills and self.requests == self._kills[0].number:
-                self.requests = 0
-                return self._kills.pop(0)
-            return None
-
-    def execute(self, kill: Kill, port: int) -> None:
-        """Kill the process that a port belongs to."""
+    def owner(self, port: int) -> int | None:
+        """Return the id of the process whose port of a connection to here this is; None if it is dead already."""
         # The port alone is not enough: the same one may be in use towards another address.
         ends = (("127.0.0.1", port), self.server_address)
-        (pid,) = {each.pid for each in psutil.net_connections("tcp4") if (each.laddr, each.raddr) == ends}
-        assert pid is not None
+        return next((each.pid for each in psutil.net_connections("tcp4") if (each.laddr, each.raddr) == ends), None)
+
+    def kill_at_request(self, pid: int | None) -> Kill | None:
+        """Count a request of a process; return the kill that is meant for it.
+
+        A task sends several at a time. What one that has been killed had sent before does not count for the next try.
+        """
+        with self._lock:
+            if pid is None or pid in self._dead:
+                return None
+            self.requests += 1
+            if not self._kills or self.requests != self._kills[0].number:
+                return None
+            self.requests = 0
+            self._dead.add(pid)
+            return self._kills.pop(0)
+
+    def execute(self, kill: Kill, pid: int) -> None:
+        """Kill a task."""
         task = psutil.Process(pid)
         worker = task.parent()
         assert worker is not None
@@ -175,6 +184,7 @@ class Carrier(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Carry until one side has had enough."""
+        pid = self.server.owner(self.client_address[1])
         with (
             # A process that is killed while an answer is on its way to it.
             suppress(ConnectionError),
@@ -182,18 +192,17 @@ class Carrier(socketserver.StreamRequestHandler):
             portal.makefile("rb") as answers,
         ):
             while request := read_message(self.rfile):
-                kill = self.server.kill_of_next_request()
-                if kill and kill.moment == "before":
-                    return self.server.execute(kill, self.client_address[1])
-                portal.sendall(request)
-                answer = read_message(answers)
-                if kill:
-                    return self.server.execute(kill, self.client_address[1])
+                kill = self.server.kill_at_request(pid)
+                if kill is None or kill.moment == "after":
+                    portal.sendall(request)
+                    answer = read_message(answers)
+                if kill and pid:
+                    return self.server.execute(kill, pid)
                 self.wfile.write(answer)
 
 
 def read_message(stream: BinaryIO) -> bytes:
-    """Read a request or an answer as a whole; empty at the end of the connection."""
+    """Read a request or an answer as a whole; empty if the connection ends before."""
     head = b""
     length = 0
     while line := stream.readline():
@@ -202,7 +211,8 @@ def read_message(stream: BinaryIO) -> bytes:
         if name.lower() == b"content-length":
             length = int(value)
         if line == b"\r\n":
-            return head + stream.read(length)
+            body = stream.read(length)
+            return head + body if len(body) == length else b""
     return b""
 
 
