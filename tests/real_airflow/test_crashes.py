@@ -510,8 +510,8 @@ def test_a_killed_scheduler_leaves_nobody_waiting_and_nothing_is_sent_again(
 
     run = stack.api.finish("waiting", waiting.run_id, timeout=900)
     assert run.state == "success", run.account()
-    assert waiting.deferred.submissions() == [1] * len(waiting.deferred.conf)
-    assert waiting.working.submissions() == [1] * len(waiting.working.conf)
+    assert waiting.deferred.submissions() == [1] * len(waiting.deferred.conf), run.account()
+    assert waiting.working.submissions() == [1] * len(waiting.working.conf), run.account()
 
 
 # -- the time is up ----------------------------------------------------------------------------------------------
