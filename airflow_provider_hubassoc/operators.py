@@ -198,8 +198,10 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         wait_options = self._parse_wait_options()
         with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
             self._publish_portal(context, hook)
-            operation, started_at = self._sent_before(context, inputs, wait_options["timeout"])
-            if operation is None:
+            sent_before = self._sent_before(context, inputs, wait_options["timeout"])
+            if sent_before is not None:
+                operation, started_at = sent_before
+            else:
                 self._sleep(0)  # raises if the task has been killed meanwhile
                 operation = hook.submit_operation(
                     self.action,  # type: ignore[arg-type]  # parse_inputs has checked it
@@ -308,7 +310,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
 
     def _sent_before(
         self, context: Context, inputs: list[LimitInput], timeout: float | None
-    ) -> tuple[BatchOperation | None, float]:
+    ) -> tuple[BatchOperation, float] | None:
         """Return the operation that an earlier try has sent and not seen the end of, and when its wait began.
 
         None if there is none, if it was another one, or if its time is up: much may have changed in the portal since.
@@ -318,18 +320,15 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         store = context.get("task_state_store")
         handle: Any = store.get(_STORE_KEY) if store and context["ti"].try_number > 1 else None
         try:
-            sent, started_at, conn_id = (
-                BatchOperation.from_dict(handle),
-                float(handle["started_at_epoch"]),
-                handle["conn_id"],
-            )
+            sent = BatchOperation.from_dict(handle)
+            started_at, conn_id = float(handle["started_at_epoch"]), handle["conn_id"]
         except (OperationHandleError, ArithmeticError, KeyError, TypeError, ValueError):  # none, or of another version
-            return None, 0.0
+            return None
         asked = (self.action, self.from_object_type, self.to_object_type, inputs, self.hubspot_conn_id)
         if (sent.action, sent.from_object_type, sent.to_object_type, sent.inputs, conn_id) != asked:
-            return None, 0.0
+            return None
         if not time.time() - started_at < (_LONGEST_PICK_UP if timeout is None else timeout):
-            return None, 0.0
+            return None
         self.log.info("%s was sent by an earlier try; waiting for it", _title(sent))
         return sent, started_at
 

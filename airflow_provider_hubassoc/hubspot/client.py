@@ -171,8 +171,9 @@ class HubSpotClient:
         # and netrc never: its password must not replace the token.
         self._session.trust_env = False
         if settings.base_url.startswith("https:"):  # plain http is for loopback: a proxy would read the token
-            known = {"https": settings.proxy} if settings.proxy else get_environ_proxies(settings.base_url)
-            self._session.proxies = known
+            self._session.proxies = (
+                {"https": settings.proxy} if settings.proxy else get_environ_proxies(settings.base_url)
+            )
         self._session.verify = (
             settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-_MAX_TEXT = 500
+MAX_TEXT = 500
 """Characters that are taken over from one text of HubSpot's: a sentence, never a whole payload."""
 
 LONGEST_RETRY_AFTER = 7 * 86_400.0
@@ -308,7 +308,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def text_of(value: object) -> str | None:
     """Return a text of HubSpot's, shortened to what a person reads; None if it is none."""
-    return value[:_MAX_TEXT] if isinstance(value, str) and value else None
+    return value[:MAX_TEXT] if isinstance(value, str) and value else None
 
 
 def _required_scopes(payload: dict[str, Any]) -> list[str]:

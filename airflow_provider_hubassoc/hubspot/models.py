@@ -14,11 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from airflow_provider_hubassoc.hubspot.errors import MAX_TEXT
+
 Action = Literal["create", "update", "purge"]
 """What a batch does with limits; the last part of the path of HubSpot's batch endpoints."""
-
-MAX_TEXT = 500
-"""Characters that are taken over from one text of HubSpot's: a sentence, never a whole payload."""
 
 MAX_ERRORS = 500
 """Errors that are taken over from one answer; a batch is of 100 inputs at most."""
@@ -75,7 +74,7 @@ def _short_context(value: Any) -> Any:
 
 def _first_errors(value: Any) -> Any:
     """Take the first errors only: each is told of every input it may speak of."""
-    return _none_to_list(value)[:MAX_ERRORS] if isinstance(value, (list, type(None))) else value
+    return _none_to_list(value[:MAX_ERRORS] if isinstance(value, list) else value)
 
 
 class WireModel(BaseModel):

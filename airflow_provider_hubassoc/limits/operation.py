@@ -51,9 +51,6 @@ _STATUS_LINKS = ("status", "self")
 _TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d{1,10})(?![\w-])")
 """How HubSpot's errors name an association type: ``<ordinal of the category>-<typeId>``, 0 for HUBSPOT_DEFINED."""
 
-_MAX_MESSAGE = 500
-"""Characters of HubSpot's message about one input that are shown."""
-
 _MAX_ERRORS_SHOWN = 5
 """Errors that are told of one input: those that name none are told of each."""
 
@@ -423,7 +420,7 @@ def describe(each: LimitInput) -> str:
 
 def _reason(error: ErrorDetail) -> str:
     kind = ", ".join(part for part in (error.category, error.sub_category) if part)
-    return f"{error.message[:_MAX_MESSAGE] or 'no message'}{f' [{kind}]' if kind else ''}"
+    return f"{error.message or 'no message'}{f' [{kind}]' if kind else ''}"
 
 
 def _speaks_of(error: ErrorDetail, each: LimitInput) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import faulthandler
 import functools
-import signal
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytest
 
 from airflow_provider_hubassoc.hubspot import client, errors
 from airflow_provider_hubassoc.limits import operation, pacing
+from tests.faults.guard import guarded
 
 GUARD_SECONDS = 60
 
@@ -38,16 +36,5 @@ def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def guard() -> Iterator[None]:
-    """Fail what hangs, and show where every thread is."""
-
-    def hangs(*_: object) -> None:
-        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
-        raise TimeoutError(f"hangs for more than {GUARD_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(GUARD_SECONDS)
-    try:
+    with guarded(GUARD_SECONDS):
         yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)

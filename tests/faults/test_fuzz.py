@@ -6,10 +6,8 @@ repeats it.
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.faults.entries import ENTRIES, Entry, World
+from tests.faults.guard import guarded
 from tests.figures import FIGURES
 from tests.integration.wire import client_of
 from tests.real_airflow import environment
@@ -60,22 +59,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(hubspot, client, tmp_path_factory.mktemp("files"))
 
 
-@contextmanager
-def watched() -> Iterator[None]:
-    """End what hangs."""
-
-    def ring(*_: object) -> None:
-        pytest.fail(f"it has taken more than {HANG} seconds")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, HANG)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
 def test_whatever_is_put_in_ends_in_a_typed_error_that_names_the_place_or_in_success(
     entry: Entry, full: bool, world: World, connects: list[Any]
@@ -98,7 +81,7 @@ def test_whatever_is_put_in_ends_in_a_typed_error_that_names_the_place_or_in_suc
         connects.clear()
         raised: Exception | None = None
         try:
-            with watched():
+            with guarded(HANG):
                 entry.call(world, case)
         except entry.errors as error:
             raised = error

@@ -255,14 +255,12 @@ class Case:
     :param inputs: what to ask for.
     :param verify: whether to wait until the limits are seen in force.
     :param patient: whether the wait may last until it is over.
-    :param slow: whether there is something to wait for.
     """
 
     strike: Callable[[], None]
     inputs: Sequence[dict[str, Any]] = (FIVE_COMPANIES, ONE_PRIMARY)
     verify: bool = False
     patient: bool = True
-    slow: bool = False
 
     @property
     def patience(self) -> float:
