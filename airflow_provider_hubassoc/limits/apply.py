@@ -281,6 +281,7 @@ def apply_plan(
     resend: bool = False,
     progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    on_outcomes: Callable[[Sequence[Outcome]], None] | None = None,
 ) -> ApplyReport:
     """Make the changes of a plan, and read back until they are settled.
 
@@ -296,9 +297,10 @@ def apply_plan(
         to be created is then sent as an update, which does no harm twice.
     :param progress: called after each direction.
     :param sleep: waits, seconds; it may raise to end everything early.
+    :param on_outcomes: called with the outcomes of each request as soon as they are known, by one thread at a time.
     :return: the full account.
     """
-    return _Apply(plan, client, max_concurrency, verify_timeout, resend, progress, sleep).run()
+    return _Apply(plan, client, max_concurrency, verify_timeout, resend, progress, sleep, on_outcomes).run()
 
 
 class _Apply:
@@ -311,6 +313,7 @@ class _Apply:
         resend: bool,
         progress: Progress | None,
         sleep: Callable[[float], None],
+        on_outcomes: Callable[[Sequence[Outcome]], None] | None,
     ) -> None:
         self._plan = plan
         self._client = client
@@ -322,6 +325,7 @@ class _Apply:
         self._pacer = Pacer(client, 2 * max_concurrency, sleep=sleep)
         self._stopped: HubSpotError | None = None
         self._lock = threading.Lock()
+        self._on_outcomes = on_outcomes
 
     def run(self) -> ApplyReport:
         report = ApplyReport(unread=list(self._plan.unread))
@@ -396,7 +400,9 @@ class _Apply:
                 continue
             outcomes.append(Outcome(label, "applied"))
             types |= _types_of(label, rows)
-        return outcomes + self._look_up(labels, unknown, outcomes, types), types
+        outcomes += self._look_up(labels, unknown, outcomes, types)
+        self._tell(outcomes)
+        return outcomes, types
 
     def _create_label(self, label: NewLabel) -> list[AssociationLabel]:
         return self._client.create_label(
@@ -454,6 +460,7 @@ class _Apply:
                 outcomes += [Outcome(change, "not attempted", halted) for change in step.changes]
                 continue
             done = self._send(direction, step)
+            self._tell(done)
             outcomes += done
             if any(outcome.status != "applied" for outcome in done):
                 halted = "a change that has to come before it is not applied"
@@ -544,6 +551,11 @@ class _Apply:
         except HubSpotError as error:
             self._note(error)
         return wait.operation
+
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        if self._on_outcomes is not None:
+            with self._lock:
+                self._on_outcomes(outcomes)
 
     def _note(self, error: HubSpotError) -> None:
         """Stop everything after an error that every further request would meet."""

@@ -48,7 +48,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from airflow_provider_hubassoc.hubspot.models import MAX_INT32, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, normalize
 from airflow_provider_hubassoc.limits.association_types import Direction, hubspot_directions
-from airflow_provider_hubassoc.limits.source import ConfigError, DataPath, Document, Problem, read
+from airflow_provider_hubassoc.limits.source import ConfigError, DataPath, Document, Problem, read, show
 
 __all__ = [
     "AssociationConfig",
@@ -235,20 +235,48 @@ class LimitsConfig(_Strict):
         default_factory=dict, description="Portal id or connection id -> what is different there"
     )
 
-    def for_portal(self, *names: str | int | None) -> LimitsConfig:
-        """Return what is declared for one portal: every direction once, its overrides applied, no ``portals``.
+    def for_portal(self, *implied: str | int | None, named: str | int | None = None) -> LimitsConfig:
+        """Return the limits declared for one portal: every direction once, its overrides applied, no ``portals``.
 
-        :param names: what the portal may be called in ``portals``, such as its id and its connection's; the first
-            that is there counts. None of them there: no overrides.
+        :param implied: names the portal may have in ``portals``, such as its connection's id and its own; the first
+            that is there counts. If none is there, no overrides apply.
+        :param named: the name that somebody gave explicitly; it has to be there.
+        :raises ConfigError: if ``named`` is not in ``portals``.
         """
+        name = self.portal_key(*implied, named=named)
         layers = [self.associations]
-        layers += [self.portals[str(name)].associations for name in names if str(name) in self.portals][:1]
+        layers += [self.portals[name].associations] if name is not None else []
         merged: dict[Direction, AssociationConfig] = {}
         for layer in layers:
             for each in layer:
                 key = each.direction
                 merged[key] = _merged(merged[key], each) if key in merged else each
         return LimitsConfig(version=self.version, associations=list(merged.values()))
+
+    def portal_key(self, *implied: str | int | None, named: str | int | None = None) -> str | None:
+        """Return the name under ``portals`` whose overrides apply; None if none do.
+
+        :raises ConfigError: if ``named`` is not in ``portals``; it lists the names there are, and the nearest.
+        """
+        if named is not None:
+            name = str(named).strip()
+            if name not in self.portals:
+                names = list(self.portals)
+                message = f"the file has no such portal; it has {', '.join(map(show, names)) or 'none'}"
+                raise ConfigError([Problem(message + nearest(name, names), "portal", found=show(name))])
+            return name
+        return next((str(name) for name in implied if str(name) in self.portals), None)
+
+    def portal_note(self, *implied: str | int | None, named: str | int | None = None) -> str | None:
+        """Say which overrides apply, for a log; None if the file has no ``portals``."""
+        if not self.portals:
+            return None
+        name = self.portal_key(*implied, named=named)
+        if name is not None:
+            return f"The overrides of portal {show(name)} in the file apply."
+        tried = " or ".join(show(str(each)) for each in implied if each is not None)
+        names = ", ".join(map(show, self.portals))
+        return f"No overrides apply: the file has portals {names}, and none is called {tried}."
 
     def with_missing_labels(self, create: bool | None) -> LimitsConfig:
         """Return the same with ``create_missing`` of every label decided.

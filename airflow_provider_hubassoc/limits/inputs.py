@@ -11,10 +11,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from airflow_provider_hubassoc.hubspot.models import MAX_INT32, Action, AssociationCategory, LimitInput, TypeIdentity
 from airflow_provider_hubassoc.hubspot.object_types import is_object_type, normalize
 
 _CATEGORIES = [category.value for category in AssociationCategory]
+_BOOLEAN = TypeAdapter(bool)
 ACTIONS: tuple[Action, ...] = ("create", "update", "purge")
 
 
@@ -107,6 +110,25 @@ def check_count(name: str, value: Any) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise LimitInputsError([f"{name}: must be an integer of at least 1, got {_shown(value)}"])
+
+
+def parse_boolean(name: str, value: Any, *, optional: bool = False) -> bool | None:
+    """Return the boolean that an argument means.
+
+    :param name: of the argument, for the error.
+    :param value: a boolean; 1 or 0; or text in any case: true, yes, on, t, y, 1 or false, no, off, f, n, 0.
+        Jinja renders a boolean as ``True`` or ``False``.
+    :param optional: accept None, and the text that Jinja renders for it.
+    :raises LimitInputsError: for everything else; the message names the argument.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    if optional and (text is None or (isinstance(text, str) and text.lower() in ("none", "null"))):
+        return None
+    try:
+        return _BOOLEAN.validate_python(text)
+    except ValidationError:
+        allowed = "true or false" + (", or None" if optional else "")
+        raise LimitInputsError([f"{name}: must be {allowed}, got {_shown(value)}"]) from None
 
 
 def _parse_input(
