@@ -2,32 +2,110 @@
 
 from __future__ import annotations
 
+import numbers
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import PurePath
+from types import FrameType
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
 
 def is_literal(value: Any) -> bool:
-    """Whether an argument is when the DAG is parsed what it will be in the task: plain data, and no template."""
+    """Return True for plain values whose final form is known at parse time (no Jinja, no XComArg)."""
     if isinstance(value, str):
         return not any(mark in value for mark in ("{{", "{%", "{#"))
-    return value is None or isinstance(value, (int, float, timedelta, Mapping, list, tuple, bytes, set))
+    plain_types = (numbers.Number, timedelta, Mapping, list, tuple, bytes, set, PurePath)
+    return value is None or isinstance(value, plain_types)
+
+
+_NO_DAG_FILES = frozenset({"airflow", __name__.partition(".")[0], *sys.stdlib_module_names})
+"""Packages whose code may stand between a DAG file and the constructor of an operator."""
 
 
 class InvalidArgumentsError(AirflowFailException, ValueError):
     """Arguments that cannot work; it fails the parsing of a DAG file, and a mapped task without retries."""
 
 
+class Mistakes:
+    """Collects the mistakes in one task's arguments.
+
+    :param task_id: of the task.
+    """
+
+    def __init__(self, task_id: str) -> None:
+        self._task_id = task_id
+        self._found: list[str] = []
+
+    def add(self, mistake: str) -> None:
+        """Add a mistake; the text begins with the argument's name."""
+        self._found.append(mistake)
+
+    @contextmanager
+    def collected(self, argument: str = "") -> Iterator[None]:
+        """Add the mistakes that a check raises as :class:`ValueError`, and go on behind the block.
+
+        :param argument: the argument that is checked, for errors that do not name it, such as ``ConfigError``.
+        """
+        try:
+            yield
+        except ValueError as error:
+            self.add_error(error, argument)
+
+    def add_error(self, error: ValueError, argument: str = "") -> None:
+        """Add the mistakes that an error tells of."""
+        prefix = f"{argument}: " if argument else ""
+        self._found += [f"{prefix}{problem}" for problem in getattr(error, "problems", None) or [error]]
+
+    def error(self) -> InvalidArgumentsError | None:
+        """Return the error that names every mistake once; None if there is none."""
+        if not self._found:
+            return None
+        lines = [f"task {self._task_id}: {mistake}" for mistake in dict.fromkeys(self._found)]
+        if place := _place_in_dag_file():
+            lines.append(f"The task is defined in {place}.")
+        return InvalidArgumentsError("\n".join(lines))
+
+
 @contextmanager
-def mistakes_fail_parsing() -> Iterator[None]:
-    """Raise :class:`InvalidArgumentsError` for what is wrong with arguments: a mapped task is built when it runs."""
+def mistakes_fail_parsing(task_id: str) -> Iterator[Mistakes]:
+    """Raise one :class:`InvalidArgumentsError` with every mistake in the arguments of a task.
+
+    Checks run inside ``with mistakes.collected():`` one after the other, so that one mistake does not hide the next;
+    a :class:`ValueError` that leaves the block is a mistake, too.
+
+    :param task_id: of the task, as the person knows it (``self.task_id``).
+    """
+    mistakes = Mistakes(task_id)
     try:
-        yield
+        yield mistakes
     except ValueError as error:
-        raise InvalidArgumentsError(str(error)) from error
+        mistakes.add_error(error)
+    # Raised outside the handler: Airflow shows the last frames of a traceback, and chained ones say the same twice.
+    failure = mistakes.error()
+    if failure is not None:
+        raise failure
+
+
+def _place_in_dag_file() -> str:
+    """Return file and line of the code that makes the task; an empty string while Airflow runs a mapped task.
+
+    Airflow cuts tracebacks to their last two frames ([core] dagbag_import_error_traceback_depth), and between a DAG
+    file and its operator's constructor are more than that. So the message has to say it.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module, file = str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename
+        if frame.f_code.co_name == "unmap" and module.startswith("airflow."):
+            return ""
+        is_installed = "site-packages" in file or "dist-packages" in file
+        if not is_installed and module.partition(".")[0] not in _NO_DAG_FILES:
+            return f"{file}, line {frame.f_lineno}"
+        frame = frame.f_back
+    return ""
 
 
 def plain(value: Any) -> Any:

@@ -27,9 +27,9 @@ def is_permanent(error: BaseException) -> bool:
     from airflow_provider_hubassoc.limits.plan import StalePlanError
     from airflow_provider_hubassoc.limits.source import ConfigError
 
-    if isinstance(error, _our_errors()):
+    if isinstance(error, (*_our_errors(), ConfigError)):
         return not error.retryable
-    return isinstance(error, (LimitInputsError, OperationHandleError, ConfigError, StalePlanError))
+    return isinstance(error, (LimitInputsError, OperationHandleError, StalePlanError))
 
 
 def _our_errors() -> tuple[type[HubSpotError], type[ApplyError]]:

@@ -231,7 +231,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         """Check what the DAG file says literally, so that mistakes fail its parsing."""
         from airflow_provider_hubassoc.limits.inputs import parse_inputs
 
-        with mistakes_fail_parsing():
+        with mistakes_fail_parsing(self.task_id):
             parse_inputs(self.from_object_type, self.to_object_type, self.inputs, self.action, is_known=is_literal)
             self._parse_wait_options(is_known=is_literal)
 
@@ -396,7 +396,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         self.verify = verify
         self.verify_timeout = verify_timeout
         self.deferrable = deferrable
-        with mistakes_fail_parsing():
+        with mistakes_fail_parsing(self.task_id):
             self._check_arguments(is_known=is_literal)
 
     def execute(self, context: Context) -> dict[str, Any]:

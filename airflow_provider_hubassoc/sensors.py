@@ -140,7 +140,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         from airflow_provider_hubassoc.limits.inputs import check_count, parse_inputs, parse_seconds
 
         pair = (self.from_object_type, self.to_object_type, self.inputs)
-        with mistakes_fail_parsing():
+        with mistakes_fail_parsing(self.task_id):
             if (self.operation is None) is any(each is None for each in pair) or (self.operation and any(pair)):
                 raise ValueError("Give either operation, or from_object_type, to_object_type and inputs")
             if self.operation is None:

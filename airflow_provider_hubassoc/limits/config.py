@@ -27,7 +27,8 @@ import contextlib
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,10 +36,13 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
     PlainValidator,
+    PrivateAttr,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -48,7 +52,17 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from airflow_provider_hubassoc.hubspot.models import MAX_INT32, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, normalize
 from airflow_provider_hubassoc.limits.association_types import Direction, hubspot_directions
-from airflow_provider_hubassoc.limits.source import ConfigError, DataPath, Document, Problem, read, show
+from airflow_provider_hubassoc.limits.inputs import whole_number
+from airflow_provider_hubassoc.limits.source import (
+    ConfigError,
+    DataPath,
+    Document,
+    Place,
+    Problem,
+    is_invisible,
+    read,
+    show,
+)
 
 __all__ = [
     "AssociationConfig",
@@ -56,9 +70,11 @@ __all__ = [
     "LabelConfig",
     "Limit",
     "LimitsConfig",
+    "Place",
     "PortalConfig",
     "Problem",
     "TypeConfig",
+    "canonical_label",
     "check_config",
     "json_schema",
     "load_config",
@@ -68,17 +84,23 @@ __all__ = [
 USUAL_MAXIMUM = 10_000
 """HubSpot's settings page takes limits up to this number ("Set limits for record associations")."""
 
+_CATEGORIES = [category.value for category in AssociationCategory]
+_CATEGORIES_ALLOWED = f"allowed: {', '.join(_CATEGORIES)}"
 _LIMIT_ALLOWED = f'allowed: a whole number from 1 to {MAX_INT32}, or "unlimited"'
 
 
+def _number(value: object) -> object:
+    """Return the whole number that a value means, anything else as it is."""
+    number = whole_number(value)
+    return value if number is None else number
+
+
 def _limit(value: object) -> int | Literal["unlimited"]:
-    # Digits as text are what a templated value is after rendering.
-    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,9}", value):
-        value = int(value)
-    if value == "unlimited":
+    if isinstance(value, str) and value.strip() == "unlimited":
         return "unlimited"
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_INT32:
-        return value
+    number = whole_number(value)
+    if number is not None and 1 <= number <= MAX_INT32:
+        return number
     raise PydanticCustomError("limit", _LIMIT_ALLOWED)
 
 
@@ -97,6 +119,19 @@ Limit = Annotated[
 """How many records may be associated; ``unlimited`` for no limit."""
 
 
+def canonical_label(text: str) -> str:
+    """Return the form in which two labels are compared that may look the same to a person.
+
+    Composed and decomposed Unicode, upper and lower case, and every run of white space are the same. Compatibility
+    forms (NFKC: full-width letters, ligatures, non-breaking blanks) are, too: a person cannot tell most of them apart,
+    and a near miss is only reported, so that being strict costs a question and being lax a second label. Characters
+    without a width do not count.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).casefold())
+    visible = (char for char in folded if char.isspace() or not is_invisible(char))
+    return " ".join("".join(visible).split())
+
+
 def nearest(word: str, words: list[str]) -> str:
     """Return ``; did you mean "..."?`` with the nearest of the words, or an empty string if none is near."""
     lowered = {each.lower(): each for each in words}
@@ -105,8 +140,8 @@ def nearest(word: str, words: list[str]) -> str:
 
 
 def _object_type(value: str) -> str:
-    normal = normalize(value)
-    if re.fullmatch(r"\d+-\d+|p\d*_\w+", normal, re.ASCII | re.IGNORECASE):
+    value = value.strip()
+    if re.fullmatch(r"\d+-\d+|p\d*_\w+", normalize(value), re.ASCII | re.IGNORECASE):
         return value
     hint = nearest(value, list(OBJECT_TYPE_IDS))
     raise PydanticCustomError(
@@ -133,16 +168,70 @@ ObjectType = Annotated[
 ]
 
 
+def _category(value: object) -> str:
+    if isinstance(value, AssociationCategory):
+        return value.value
+    if not isinstance(value, str) or not value.strip():
+        raise PydanticCustomError("category", _CATEGORIES_ALLOWED)
+    category = value.strip()
+    if category in _CATEGORIES:
+        return category
+    # HubSpot may name a category that this package does not know; a misspelled one is a mistake.
+    spelling = category.upper()
+    meant = [each for each in _CATEGORIES if each.startswith(spelling)]
+    meant += difflib.get_close_matches(spelling, _CATEGORIES, n=1, cutoff=0.85)
+    if meant:
+        raise PydanticCustomError("category", f'{_CATEGORIES_ALLOWED}; did you mean "{meant[0]}"?')
+    return category
+
+
+def _type_id(value: object) -> int:
+    number = whole_number(value)
+    if number is None:
+        raise PydanticCustomError("type_id", "allowed: a whole number")
+    return number
+
+
+Category = Annotated[
+    str,
+    PlainValidator(_category),
+    WithJsonSchema({"type": "string", "examples": _CATEGORIES, "minLength": 1}),
+    Field(description="Who defined the association type"),
+]
+
+TypeId = Annotated[
+    int,
+    PlainValidator(_type_id),
+    WithJsonSchema({"type": "integer"}),
+    Field(description="With the category the identity of the association type"),
+]
+
+
 class _Strict(BaseModel):
     """Base of what a person writes: an unknown key is a mistake, 5.0 is no whole number, and 1 is no text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
+    _place: Place | None = PrivateAttr(default=None)
+
+    @property
+    def place(self) -> Place | None:
+        """Where this is declared; None if it came from no text."""
+        return self._place
+
+    def __eq__(self, other: object) -> bool:
+        # Two declarations that say the same are equal, wherever they are written.
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+
+def _none_to_empty(empty: Callable[[], Any]) -> Callable[[Any], Any]:
+    return lambda value: empty() if value is None else value
+
 
 class LabelConfig(_Strict):
     """A label's limit; in a file also written as the limit alone.
 
-    :param limit: the limit; None to leave it as it is.
+    :param limit: the limit; None if the file does not manage it.
     :param create_missing: create the label where the portal has none of this name.
     :param inverse: when created, the label people see from the other side; None for the same one.
     :param name: when created, HubSpot's internal name; made from the label and the object types by default.
@@ -168,31 +257,40 @@ class LabelConfig(_Strict):
         full = handler.resolve_ref_schema(handler(schema))
         return {"anyOf": [*full["properties"]["limit"]["anyOf"], full]}
 
+    @property
+    def is_on_purpose(self) -> bool:
+        """Whether the file says something of the label; an empty value, which may be a slip, says nothing."""
+        says_how = self.model_fields_set & {"inverse", "name"} and "limit" not in self.model_fields_set
+        return self.create_missing or self.limit is not None or bool(says_how)
+
 
 class TypeConfig(_Strict):
     """The limit of an association type named exactly.
 
     :param category: who defined the type.
     :param type_id: its id; with the category its identity.
-    :param limit: the limit.
+    :param limit: the limit; None if the file does not manage it.
     """
 
-    category: Annotated[AssociationCategory, Field(strict=False)]
-    type_id: int = Field(alias="typeId", ge=1, le=MAX_INT32)
-    limit: Limit
+    category: Category
+    type_id: TypeId = Field(alias="typeId")
+    limit: Limit | None
 
     @property
     def identity(self) -> TypeIdentity:
         """The association type this is about."""
-        return (self.category.value, self.type_id)
+        return (self.category, self.type_id)
 
 
 class AssociationConfig(_Strict):
     """The limits of one direction.
 
+    A limit that is written as null (in YAML also: with nothing behind the colon) is not managed; it is in the model,
+    with None. What is not written at all is not in the model, and ``limit`` not in ``model_fields_set``.
+
     :param from_object_type: whose records have the associations (``from``).
     :param to_object_type: what they are associated with (``to``).
-    :param limit: the object limit: of the unlabeled association type; None to leave it as it is.
+    :param limit: the object limit: of the unlabeled association type; None if the file does not manage it.
     :param labels: label -> its limit.
     :param types: limits of association types named exactly.
     """
@@ -200,21 +298,52 @@ class AssociationConfig(_Strict):
     from_object_type: ObjectType = Field(alias="from")
     to_object_type: ObjectType = Field(alias="to")
     limit: Limit | None = Field(default=None, description="Limit of the unlabeled association")
-    labels: dict[Annotated[str, Field(min_length=1)], LabelConfig] = Field(
-        default_factory=dict, description="Label -> how many records may have it"
-    )
-    types: list[TypeConfig] = Field(default_factory=list, description="Limits of types named by category and id")
+    labels: Annotated[
+        dict[Annotated[str, Field(min_length=1)], LabelConfig],
+        BeforeValidator(_none_to_empty(dict), json_schema_input_type=dict[str, LabelConfig] | None),
+    ] = Field(default_factory=dict, description="Label -> how many records may have it")
+    types: Annotated[
+        list[TypeConfig], BeforeValidator(_none_to_empty(list), json_schema_input_type=list[TypeConfig] | None)
+    ] = Field(default_factory=list, description="Limits of types named by category and id")
+
+    _unmanaged: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_null(cls, value: Any, handler: ModelWrapValidatorHandler[AssociationConfig]) -> AssociationConfig:
+        association = handler(value)
+        if isinstance(value, Mapping):
+            association._unmanaged = frozenset(
+                key for key in ("labels", "types") if key in value and value[key] is None
+            )
+        return association
 
     @property
     def direction(self) -> Direction:
         """The direction, in the form in which directions are compared."""
         return Direction(normalize(self.from_object_type), normalize(self.to_object_type))
 
+    @property
+    def is_prunable(self) -> bool:
+        """Whether limits of the direction that the file does not mention may be pruned.
+
+        False where ``labels`` or ``types`` is written as null: which limits that leaves unmanaged cannot be told.
+        """
+        return not self._unmanaged
+
 
 class PortalConfig(_Strict):
     """What is different in one portal; a limit of ``null`` means: not managed there."""
 
-    associations: list[AssociationConfig]
+    associations: Annotated[
+        list[AssociationConfig],
+        BeforeValidator(_none_to_empty(list), json_schema_input_type=list[AssociationConfig] | None),
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_nothing(cls, value: Any) -> Any:
+        return {"associations": None} if value is None else value
 
 
 class LimitsConfig(_Strict):
@@ -229,11 +358,12 @@ class LimitsConfig(_Strict):
     model_config = ConfigDict(title="HubSpot association limits")
 
     json_schema: str | None = Field(default=None, alias="$schema")
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_number)]
     associations: list[AssociationConfig]
-    portals: dict[str, PortalConfig] = Field(
-        default_factory=dict, description="Portal id or connection id -> what is different there"
-    )
+    portals: Annotated[
+        dict[str, PortalConfig],
+        BeforeValidator(_none_to_empty(dict), json_schema_input_type=dict[str, PortalConfig] | None),
+    ] = Field(default_factory=dict, description="Portal id or connection id -> what is different there")
 
     def for_portal(self, *implied: str | int | None, named: str | int | None = None) -> LimitsConfig:
         """Return the limits declared for one portal: every direction once, its overrides applied, no ``portals``.
@@ -281,7 +411,8 @@ class LimitsConfig(_Strict):
     def with_missing_labels(self, create: bool | None) -> LimitsConfig:
         """Return the same with ``create_missing`` of every label decided.
 
-        :param create: create every label that the portal lacks, or none; None for what each label says.
+        :param create: create every label that the portal lacks, or none; None for what each label says. A label that is
+            written with an empty value is never created.
         """
         if create is None:
             return self
@@ -289,7 +420,8 @@ class LimitsConfig(_Strict):
             each.model_copy(
                 update={
                     "labels": {
-                        name: label.model_copy(update={"create_missing": create}) for name, label in each.labels.items()
+                        name: label.model_copy(update={"create_missing": create and label.is_on_purpose})
+                        for name, label in each.labels.items()
                     }
                 }
             )
@@ -299,22 +431,37 @@ class LimitsConfig(_Strict):
 
 
 def _merged(base: AssociationConfig, over: AssociationConfig) -> AssociationConfig:
-    types = {each.identity: each for each in (*base.types, *over.types)}
-    return base.model_copy(
-        update={
-            "limit": over.limit if "limit" in over.model_fields_set else base.limit,
-            "labels": base.labels
-            | {name: _merged_label(base.labels.get(name), label) for name, label in over.labels.items()},
-            "types": list(types.values()),
+    """Apply an override: what it mentions wins, null included."""
+    changes: dict[str, Any] = {}
+    if "limit" in over.model_fields_set:
+        changes["limit"] = over.limit
+    if "labels" in over.model_fields_set:
+        nothing = LabelConfig(limit=None)
+        hidden = base.labels if "labels" in over._unmanaged else {}
+        labels = base.labels | {name: _merged_label(label, nothing) for name, label in hidden.items()}
+        changes["labels"] = labels | {
+            name: _merged_label(base.labels.get(name), label) for name, label in over.labels.items()
         }
-    )
+    if "types" in over.model_fields_set:
+        hides = "types" in over._unmanaged
+        types = {each.identity: each.model_copy(update={"limit": None}) if hides else each for each in base.types}
+        changes["types"] = list((types | {each.identity: each for each in over.types}).values())
+    merged = base.model_copy(update=changes)
+    merged._place = over.place or base.place
+    merged._unmanaged = base._unmanaged | over._unmanaged
+    return merged
 
 
 def _merged_label(base: LabelConfig | None, over: LabelConfig) -> LabelConfig:
     """Let an override that is only another limit keep how the label is created."""
     if base is None:
         return over
-    return base.model_copy(update={name: getattr(over, name) for name in over.model_fields_set})
+    changes = {name: getattr(over, name) for name in over.model_fields_set}
+    if over.limit is None and "limit" in over.model_fields_set:
+        changes = {"create_missing": False, **changes}  # a label that is not managed here is not created here
+    merged = base.model_copy(update=changes)
+    merged._place = over.place or base.place
+    return merged
 
 
 def load_config(
@@ -329,19 +476,19 @@ def load_config(
         (:meth:`LimitsConfig.for_portal` comes later then).
     :raises ConfigError: with every mistake of the file, whichever portal it is about.
     """
-    config: LimitsConfig | None
     if isinstance(source, LimitsConfig):
         config = source
     else:
-        config, problems = check_config(source)
-        if config is None:
-            errors = [problem for problem in problems if problem.severity == "error"]
-            raise ConfigError(errors, str(source) if _is_path(source) else "")
+        document = read(source)
+        checked, problems = _check(document)
+        if checked is None:
+            raise ConfigError([problem for problem in problems if problem.severity == "error"], document.name)
+        config = checked
     return config if portal is None else config.for_portal(portal)
 
 
 def check_config(source: str | Path | Mapping[str, Any]) -> tuple[LimitsConfig | None, list[Problem]]:
-    """Read declared limits and tell everything there is to say about them.
+    """Read declared limits and return everything that can be said about them.
 
     :param source: as in :func:`load_config`.
     :return: the model, None if it cannot be made, and the errors and warnings in the order of the text.
@@ -350,6 +497,10 @@ def check_config(source: str | Path | Mapping[str, Any]) -> tuple[LimitsConfig |
         document = read(source)
     except ConfigError as error:
         return None, error.problems
+    return _check(document)
+
+
+def _check(document: Document) -> tuple[LimitsConfig | None, list[Problem]]:
     config, problems = None, []
     try:
         config = LimitsConfig.model_validate(document.data)
@@ -357,8 +508,25 @@ def check_config(source: str | Path | Mapping[str, Any]) -> tuple[LimitsConfig |
         problems = [_problem(document, mistake) for mistake in error.errors(include_url=False)]
     problems += _cross_checks(document)
     order = {id(problem): index for index, problem in enumerate(problems)}
-    problems.sort(key=lambda problem: (problem.line or 0, order[id(problem)]))
-    return (None if any(problem.severity == "error" for problem in problems) else config), problems
+    problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0, order[id(problem)]))
+    if config is None or any(problem.severity == "error" for problem in problems):
+        return None, problems
+    _locate(config, document)
+    return config, problems
+
+
+def _locate(config: LimitsConfig, document: Document) -> None:
+    """Note where everything is declared."""
+    layers: dict[DataPath, list[AssociationConfig]] = {(): config.associations}
+    layers |= {("portals", name): portal.associations for name, portal in config.portals.items()}
+    for layer, associations in layers.items():
+        for index, association in enumerate(associations):
+            path = (*layer, "associations", index)
+            association._place = document.place(path)
+            for name, label in association.labels.items():
+                label._place = document.place((*path, "labels", name))
+            for number, exact in enumerate(association.types):
+                exact._place = document.place((*path, "types", number))
 
 
 def json_schema() -> dict[str, Any]:
@@ -489,8 +657,8 @@ def _layer(
             first = found.setdefault(each.key, each)
             if first is each:
                 continue
-            line = document.lines.get(first.path)
-            where = f"on line {line}" if line else f"at {document.problem(first.path, '').path}"
+            mark = document.marks.get(first.path)
+            where = f"on line {mark.line}" if mark else f"at {document.problem(first.path, '').path}"
             same_object = each.direction == each.direction.inverse
             reason = "; between records of one object type both ways have one limit" if same_object else ""
             problems.append(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import numbers
+import operator
+import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
@@ -18,6 +22,14 @@ from airflow_provider_hubassoc.hubspot.object_types import is_object_type, norma
 
 _CATEGORIES = [category.value for category in AssociationCategory]
 _BOOLEAN = TypeAdapter(bool)
+_DIGITS = re.compile(r"([-+]?(?:0|[1-9][0-9]{0,17}))(?:\.0{1,20})?")
+_HUGE = 10**18
+_OBJECT_TYPE_EXPECTED = "must be a HubSpot object type such as 'contacts' or '0-1'"
+_MAX_TEXT = 1_000_000
+_MAX_DEPTH = 20
+_STRINGS = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+# What is left of data when its strings are "0": brackets and constants. No operators, no calls, no names.
+_DATA = re.compile(r"(?:[\[\]{}(),:]|(?<![\w)}\]])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<!\w)(?:None|True|False)(?!\w))*")
 ACTIONS: tuple[Action, ...] = ("create", "update", "purge")
 
 
@@ -43,10 +55,10 @@ def parse_inputs(
 ) -> list[LimitInput]:
     """Check the arguments of one batch.
 
-    :param from_object_type: object type in any spelling that HubSpot takes.
+    :param from_object_type: object type in any spelling that HubSpot takes; see :func:`object_type` for sending it.
     :param to_object_type: the same, for the other side.
     :param inputs: list of ``{"category", "typeId", "maxToObjectIds"}``; for purge without ``maxToObjectIds``.
-        Whole numbers may also come as strings, as Jinja renders them.
+        Whole numbers may come in any form that :func:`whole_number` takes.
     :param action: ``create``, ``update`` or ``purge``.
     :param is_known: False for values that are not what they will be, such as a template before it is rendered;
         nothing is said against them, and the inputs that hold them are not returned.
@@ -54,28 +66,27 @@ def parse_inputs(
     :raises LimitInputsError: with every mistake that can be seen without asking HubSpot.
     """
     problems = [
-        f"{name}: must be a HubSpot object type such as 'contacts' or '0-1', got {_shown(value)}"
+        f"{name}: {_OBJECT_TYPE_EXPECTED}, got {_shown(value)}"
         for name, value in (("from_object_type", from_object_type), ("to_object_type", to_object_type))
-        if is_known(value) and not is_object_type(value)
+        if is_known(value) and not is_object_type(stripped(value))
     ]
     if is_known(action) and action not in ACTIONS:
         problems.append(f"action: must be one of {', '.join(ACTIONS)}, got {_shown(action)}")
-    if not is_known(inputs):
-        inputs = []
-    elif not isinstance(inputs, (list, tuple)):
-        problems.append(f"inputs: must be a list, got {type(inputs).__name__}")
-        inputs = []
-    elif not inputs:
-        problems.append("inputs: must hold at least one input")
+    raws: Sequence[Any] = ()
+    if is_known(inputs):
+        try:
+            raws = _listed(inputs)
+        except LimitInputsError as error:
+            problems += error.problems
 
     parsed: dict[int, LimitInput] = {}
-    for index, raw in enumerate(inputs):
+    for index, raw in enumerate(raws):
         found, mistakes = _parse_input(f"inputs[{index}]", raw, action, is_known)
         problems += mistakes
         if found:
             parsed[index] = found
     problems += _duplicates(parsed)
-    problems += _above_object_limit(parsed, from_object_type, to_object_type)
+    problems += _above_object_limit(parsed, stripped(from_object_type), stripped(to_object_type))
     if problems:
         raise LimitInputsError(problems)
     return list(parsed.values())
@@ -103,13 +114,117 @@ def parse_seconds(values: Mapping[str, Any]) -> dict[str, float]:
     return seconds
 
 
-def check_count(name: str, value: Any) -> None:
-    """Check an argument that is a number of things.
+def check_count(name: str, value: Any) -> int:
+    """Return an argument that is a number of things.
 
-    :raises LimitInputsError: if it is no integer from 1.
+    :param value: a whole number of at least 1 as :func:`whole_number` takes it.
+    :raises LimitInputsError: if it is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise LimitInputsError([f"{name}: must be an integer of at least 1, got {_shown(value)}"])
+    number = whole_number(value)
+    if number is None or number < 1:
+        raise LimitInputsError([f"{name}: must be a whole number of at least 1, got {_shown(value)}"])
+    return number
+
+
+def whole_number(value: Any) -> int | None:
+    """Return the whole number that a value means, None if it means none. The one rule for arguments and files.
+
+    Any kind of number without a fraction will do: int, Decimal, numpy.int64, 279.0. So will its digits as text with
+    blanks around them, as Jinja renders it: ``"279"``, ``"279.0"``. Everything that reads as something else in other
+    places is refused: booleans, ``0x10``, ``1_000``, ``010``, ``1e3``, digits of other scripts.
+    """
+    if isinstance(value, str):
+        return _from_digits(value)
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # numpy's is no bool of Python's
+        return None
+    try:
+        if not isinstance(value, numbers.Number):
+            value = operator.index(value)
+        # The bound first: Decimal("1e999999999") as an int would fill the memory.
+        is_whole = abs(value) < _HUGE and int(value) == value
+        return int(value) if is_whole else None
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def _from_digits(text: str) -> int | None:
+    found = _DIGITS.fullmatch(text.strip())
+    return int(found[1]) if found else None
+
+
+def stripped(value: Any) -> Any:
+    """Return text without the blanks and line breaks at its ends, everything else as it is."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def object_type(value: Any) -> str:
+    """Return an object type as it is sent: what :func:`parse_inputs` accepts, without blanks around it.
+
+    :raises LimitInputsError: if it is none.
+    """
+    if not is_object_type(stripped(value)):
+        raise LimitInputsError([f"object type: {_OBJECT_TYPE_EXPECTED}, got {_shown(value)}"])
+    return str(value).strip()
+
+
+def from_text(name: str, value: Any) -> Any:
+    """Return the dict or list that a text is of, everything else as it is.
+
+    Without native rendering Jinja turns an XCom into its text in Python's spelling (``[{'typeId': 279}]``). That, and
+    JSON, can be read back. Text that begins with neither ``{`` nor ``[`` is returned as it is.
+
+    :param name: of the argument, for the error.
+    :raises LimitInputsError: if the text is of no plain data, with the two ways to pass the data itself.
+    """
+    if not isinstance(value, str) or value.strip()[:1] not in ("{", "["):
+        return value
+    try:
+        return parse_python(value)
+    except ValueError:
+        raise LimitInputsError([f"{name}: cannot be read from the text {_shown(value)}; {PASS_DATA}"]) from None
+
+
+PASS_DATA = (
+    'pass the data itself: task.output or task.output["key"], or set render_template_as_native_obj=True on the DAG'
+)
+"""What to do where a template has turned data into text."""
+
+
+def parse_python(text: str) -> Any:
+    """Read a dict or a list from JSON, or from its text in Python.
+
+    :raises ValueError: if it is neither, or too large or too deep.
+    """
+    text = text.strip()
+    # Bounded first: Python's parser may take the interpreter down with it.
+    bare = "".join(_STRINGS.sub("0", text).split())
+    depth = deepest = 0
+    for char in bare:
+        depth += (char in "[{(") - (char in ")}]")
+        deepest = max(deepest, depth)
+    if len(text) > _MAX_TEXT or deepest > _MAX_DEPTH:
+        raise ValueError("too large or too deep")
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError):
+        pass
+    if not _DATA.fullmatch(bare):
+        raise ValueError("not plain data")
+    try:
+        tree = ast.parse(text, mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                _without_duplicates([(ast.literal_eval(key), None) for key in node.keys if key])
+        return ast.literal_eval(tree)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError("not plain data") from error
+
+
+def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is given twice")
+    return found
 
 
 def parse_boolean(name: str, value: Any, *, optional: bool = False) -> bool | None:
@@ -129,6 +244,17 @@ def parse_boolean(name: str, value: Any, *, optional: bool = False) -> bool | No
     except ValidationError:
         allowed = "true or false" + (", or None" if optional else "")
         raise LimitInputsError([f"{name}: must be {allowed}, got {_shown(value)}"]) from None
+
+
+def _listed(inputs: Any) -> Sequence[Any]:
+    inputs = from_text("inputs", inputs)
+    if isinstance(inputs, str):
+        raise LimitInputsError([f"inputs: must be a list, got str {_shown(inputs)}; {PASS_DATA}"])
+    if not isinstance(inputs, (list, tuple)):
+        raise LimitInputsError([f"inputs: must be a list, got {type(inputs).__name__}"])
+    if not inputs:
+        raise LimitInputsError(["inputs: must hold at least one input"])
+    return inputs
 
 
 def _parse_input(
@@ -161,17 +287,15 @@ def _parse_input(
         if number is not None:
             numbers[key] = number
         elif key in raw and is_known(raw[key]):
-            problems.append(f"{where}.{key}: must be an integer from 1 to {MAX_INT32}, got {_shown(raw[key])}")
+            problems.append(f"{where}.{key}: must be a whole number from 1 to {MAX_INT32}, got {_shown(raw[key])}")
     if problems or category not in _CATEGORIES or any(key not in numbers for key in wanted[1:]):
         return None, problems
     return LimitInput.model_validate({"category": category, **numbers}), []
 
 
 def _int32(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
-        value = int(value)
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_integer and 1 <= value <= MAX_INT32 else None
+    number = whole_number(value)
+    return number if number is not None and 1 <= number <= MAX_INT32 else None
 
 
 def _duplicates(parsed: dict[int, LimitInput]) -> list[str]:

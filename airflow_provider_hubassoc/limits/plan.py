@@ -535,7 +535,7 @@ class _Resolver:
             if key is not None and label.limit is not None:
                 found.append((f"labels[{show(name)}]", key, _as_number(label.limit)))
         for each in association.types:
-            found.append((f"types: {each.category.value} {each.type_id}", each.identity, _as_number(each.limit)))
+            found.append((f"types: {each.category} {each.type_id}", each.identity, _as_number(each.limit)))
         # A label that is yet to be created has no limit already.
         return [each for each in found if not (isinstance(each[1], str) and each[2] is None)]
 
@@ -627,7 +627,7 @@ def _listed(identities: set[TypeIdentity]) -> str:
     return ", ".join(f"{category} {type_id}" for category, type_id in sorted(identities))
 
 
-def _as_number(limit: int | str) -> int | None:
+def _as_number(limit: int | str | None) -> int | None:
     return limit if isinstance(limit, int) else None
 
 

@@ -9,15 +9,17 @@ file is told unless it looks like a file of limits: its name, and what stands at
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -38,6 +40,18 @@ _NO_YAML = "is not YAML"
 _NO_TEXT = "holds a character that is not allowed in text, such as a control character"
 _NO_LIMITS = "is not a file of association limits; expected at its top: version: 1, and associations with a list"
 
+_TRANSIENT = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOENT", "ESTALE", "EIO", "EAGAIN", "EINTR", "EBUSY", "ETIMEDOUT", "ENOTCONN", "ENETDOWN", "ENETUNREACH"),
+        *("EHOSTDOWN", "EHOSTUNREACH", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EREMOTEIO", "ENFILE", "EMFILE"),
+        *("ENOMEM", "ENOLINK", "ELOOP"),
+    )
+    if hasattr(errno, name)
+)
+"""Errors of opening or reading a file that may be gone a moment later: a bundle that is being cloned, a symlink that is
+being swapped, a network file system that does not answer."""
+
 DataPath = tuple[str | int, ...]
 """Where something is in the data: keys and indices from the top."""
 
@@ -45,7 +59,38 @@ DataPath = tuple[str | int, ...]
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _QUOTE = re.compile("[\"'`]")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+# Characters without width or ink that Unicode counts among letters, marks and symbols.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _SURROGATES = re.compile(r"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+
+
+class Mark(NamedTuple):
+    """A position in a text, from 1."""
+
+    line: int
+    column: int
+
+
+class Place(NamedTuple):
+    """Where something is declared.
+
+    :param source: path of the file; empty for text that came from no file.
+    :param line: line, from 1; None if unknown.
+    :param column: column, from 1; None if unknown.
+    """
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        """Write the place as compilers do, ``limits.yaml:12:7``; without a file as ``line 12, column 7``."""
+        if self.source:
+            return ":".join(str(part) for part in self if part is not None)
+        names = ("line", "column")
+        return ", ".join(f"{name} {part}" for name, part in zip(names, self[1:], strict=True) if part is not None)
 
 
 @dataclass(frozen=True)
@@ -55,8 +100,10 @@ class Problem:
     :param message: what is wrong and what is allowed.
     :param path: where in the data, as a person writes it: ``associations[0].labels["Billing contact"]``.
     :param line: line of the text, from 1; None where there is no text.
-    :param found: what stands there, shortened.
+    :param found: the value found there, shortened.
     :param severity: an error makes the declaration unusable, a warning does not.
+    :param column: column of the text, from 1; None where there is no text.
+    :param source: path of the file; empty if it came from no file.
     """
 
     message: str
@@ -64,9 +111,18 @@ class Problem:
     line: int | None = None
     found: str | None = None
     severity: Literal["error", "warning"] = "error"
+    column: int | None = None
+    source: str = ""
+
+    @property
+    def location(self) -> str:
+        """The place as text: ``limits.yaml:12:7``; empty if unknown."""
+        return str(Place(self.source, self.line, self.column))
 
     def __str__(self) -> str:
-        where = ": ".join(part for part in (f"line {self.line}" if self.line is not None else "", self.path) if part)
+        # With a path the line is enough; without one the column leads to what the parser stumbled over.
+        place = str(Place("", self.line, None if self.path else self.column))
+        where = ": ".join(part for part in (place, self.path) if part)
         found = f"found {self.found}; " if self.found is not None else ""
         text = f"{found}{self.message}"
         return f"{where}: {text}" if where else text
@@ -77,11 +133,14 @@ class ConfigError(ValueError):
 
     :param problems: the mistakes, in the order of the text.
     :param source: where the text came from, such as the path of the file.
+    :param retryable: whether a later attempt may succeed: the file is missing or unreadable for the moment.
     """
 
-    def __init__(self, problems: list[Problem], source: str = "") -> None:
+    def __init__(self, problems: list[Problem], source: str = "", *, retryable: bool = False) -> None:
+        problems = [replace(problem, source=problem.source or source) for problem in problems]
         self.problems = problems
         self.source = source
+        self.retryable = retryable
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         head = f"{count} in {source or 'the declared limits'}"
         told = [f"  {problem}" for problem in problems[:_MAX_TOLD]]
@@ -94,13 +153,22 @@ class Document:
     """Plain data and where it came from.
 
     :param data: dicts, lists, strings, numbers, None.
-    :param lines: path -> line of the text, from 1; empty for data that never was text.
-    :param name: where it came from, for messages.
+    :param marks: path -> position in the text; empty for data that never was text.
+    :param name: path of the file; empty for text that came from no file.
+    :param empty: paths whose value is empty in the text, as in ``limit:``; an explicit ``null`` is not.
     """
 
     data: Any
-    lines: Mapping[DataPath, int] = field(default_factory=dict)
+    marks: Mapping[DataPath, Mark] = field(default_factory=dict)
     name: str = ""
+    empty: frozenset[DataPath] = frozenset()
+
+    def place(self, path: DataPath) -> Place | None:
+        """Return where a path stands: the position of the nearest thing that has one; None without a text."""
+        if not self.marks:
+            return None
+        mark = next((self.marks[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.marks), None)
+        return Place(self.name, *(mark or ()))
 
     def problem(
         self,
@@ -110,9 +178,15 @@ class Document:
         found: object = ...,
         severity: Literal["error", "warning"] = "error",
     ) -> Problem:
-        """Make a problem at a path; its line is that of the nearest thing that has one."""
-        line = next((self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines), None)
-        return Problem(message, show_path(path), line, None if found is ... else show(found), severity)
+        """Make a problem at a path."""
+        place = self.place(path) or Place(self.name)
+        shown = None if found is ... else show(found)
+        return Problem(message, show_path(path), place.line, shown, severity, place.column, place.source)
+
+
+def is_invisible(char: str) -> bool:
+    """Return True for a character that a person cannot see: without width, a control or a direction mark."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") or bool(_BLANK.match(char))
 
 
 def show(value: object) -> str:
@@ -129,7 +203,8 @@ def show(value: object) -> str:
         text = f'"{value}"' if isinstance(value, str) else str(value)
     except ValueError:  # Python writes out no integer of more than some thousand digits
         return f"{_HUGE}{type(value).__name__}"
-    text = "".join(char if char.isprintable() else "·" for char in text)
+    # What cannot be seen is written as a code point; so is a blank that is none of the usual ones.
+    text = "".join(char if char.isprintable() and not _BLANK.match(char) else f"<U+{ord(char):04X}>" for char in text)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 
@@ -179,9 +254,13 @@ def _read_file(path: Path) -> Document:
             content = file.read(MAX_BYTES + 1) if is_regular else b""
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError([Problem(f"cannot be read: {reason}")], name) from None
+        retryable = getattr(error, "errno", None) in _TRANSIENT
+        raise ConfigError([Problem(f"cannot be read: {reason}")], name, retryable=retryable) from None
     if not is_regular:
         raise ConfigError([Problem("cannot be read: Not a regular file")], name)
+    if not content:
+        message = "is empty; if it is being written or cloned at the moment, try again"
+        raise ConfigError([Problem(message)], name, retryable=True)
     if len(content) > MAX_BYTES:
         raise ConfigError([Problem(_TOO_LARGE)], name)
     try:
@@ -239,7 +318,7 @@ def _parse(text: str, name: str) -> Document:
         # two escapes, each of which is no character to YAML.
         text = _SURROGATES.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text.replace("\t", " "))
     problems: list[Problem] = []
-    lines: dict[DataPath, int] = {}
+    marks: dict[DataPath, Mark] = {}
     try:
         _refuse_bombs(text)
         node = yaml.compose(text, Loader=_Loader)
@@ -255,10 +334,11 @@ def _parse(text: str, name: str) -> Document:
         raise ConfigError([problem], name) from None
     if name and not _is_of_limits(node):
         raise ConfigError([Problem(_NO_LIMITS)], name)
-    data = None if node is None else _data(node, (), lines, problems)
+    empty: set[DataPath] = set()
+    data = None if node is None else _data(node, (), marks, empty, problems)
     if problems:
         raise ConfigError(problems, name)
-    return Document(data, lines, name)
+    return Document(data, marks, name, frozenset(empty))
 
 
 def _no_character(text: str, position: int) -> Problem:
@@ -306,30 +386,37 @@ def _refusal(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
-def _data(node: yaml.Node, path: DataPath, lines: dict[DataPath, int], problems: list[Problem]) -> Any:
-    """Turn a node into plain data, noting the line of every path."""
-    line = node.start_mark.line + 1
-    lines.setdefault(path, line)
+def _data(
+    node: yaml.Node, path: DataPath, marks: dict[DataPath, Mark], empty: set[DataPath], problems: list[Problem]
+) -> Any:
+    """Turn a node into plain data, noting the position of every path."""
+    marks.setdefault(path, _mark(node.start_mark))
     if isinstance(node, yaml.SequenceNode):
-        return [_data(each, (*path, index), lines, problems) for index, each in enumerate(node.value)]
+        return [_data(each, (*path, index), marks, empty, problems) for index, each in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key_line = key_node.start_mark.line + 1
+            mark = _mark(key_node.start_mark)
             if not isinstance(key_node, yaml.ScalarNode):
-                problems.append(Problem("a key must be text", show_path(path), key_line))
+                problems.append(Problem("a key must be text", show_path(path), mark.line, column=mark.column))
                 continue
             # The key as it is written: YAML would make a label called "On" true, and one called "2024" a number.
             key = str(key_node.value)
             key_path = (*path, key)
             if key in mapping:
-                first = lines[key_path]
-                problems.append(Problem(f"already given on line {first}", show_path(key_path), key_line, show(key)))
+                message = f"already given on line {marks[key_path].line}"
+                problems.append(Problem(message, show_path(key_path), mark.line, show(key), column=mark.column))
                 continue
-            lines[key_path] = key_line
-            mapping[key] = _data(value_node, key_path, lines, problems)
+            marks[key_path] = mark
+            mapping[key] = _data(value_node, key_path, marks, empty, problems)
         return mapping
+    if node.tag == "tag:yaml.org,2002:null" and not node.value:
+        empty.add(path)
     return _scalar(node)
+
+
+def _mark(mark: Any) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1)
 
 
 def _scalar(node: yaml.Node) -> Any:

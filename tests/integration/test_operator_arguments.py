@@ -103,7 +103,7 @@ def test_a_literal_mistake_is_found_beside_templates_and_xcoms() -> None:
         {"category": "HUBSPOT_DEFINED", "typeId": "{{ params.type }}", "maxToObjectIds": a_number()},
         {"category": "HUBSPOT_DEFINED", "typeId": 1, "maxToObjectIds": -1},
     ]
-    with pytest.raises(AirflowFailException, match=r"1 mistake .*\ninputs\[1\]\.maxToObjectIds"):
+    with pytest.raises(AirflowFailException, match=r"^task set_limits: inputs\[1\]\.maxToObjectIds: .*\nThe task"):
         operator(from_object_type="{{ params.pair }}", to_object_type=a_number(), inputs=inputs)
 
 

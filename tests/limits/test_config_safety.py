@@ -140,7 +140,7 @@ def test_a_dict_that_explodes_is_refused() -> None:
         with pytest.raises(ConfigError, match=said):
             load_config({"version": 1, "associations": value})
         inputs = [{"category": "WORK", "typeId": value, "maxToObjectIds": 1}]
-        with pytest.raises(LimitInputsError, match=r"inputs\[0\].typeId: must be an integer"):
+        with pytest.raises(LimitInputsError, match=r"inputs\[0\].typeId: must be a whole number"):
             parse_inputs("contacts", "companies", inputs, "create")
         with pytest.raises(LimitInputsError, match="timeout: must be a number of seconds above 0"):
             parse_seconds({"timeout": value})

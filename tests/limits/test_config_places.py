@@ -1,0 +1,88 @@
+"""Where something is declared: file, line and column, kept through overrides, and told with every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_hubassoc.limits.config import ConfigError, Place, check_config, load_config
+
+TEXT = """\
+version: 1
+associations:
+  - from: contacts
+    to: companies
+    limit: 5
+    labels:
+      Owner: 2
+      Boss: {limit: 1, inverse: Report}
+    types:
+      - {category: USER_DEFINED, typeId: 3, limit: 1}
+  - {from: deals, to: contacts, limit: 9}
+portals:
+  emea:
+    associations:
+      - from: contacts
+        to: companies
+        labels: {Owner: 1}
+"""
+
+
+def test_everything_declared_knows_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text(TEXT)
+    source = str(file)
+    config = load_config(file)
+    first, second = config.associations
+    assert (first.place, second.place) == (Place(source, 3, 5), Place(source, 11, 5))
+    assert {name: label.place for name, label in first.labels.items()} == {
+        "Owner": Place(source, 7, 7),
+        "Boss": Place(source, 8, 7),
+    }
+    assert first.types[0].place == Place(source, 10, 9)
+    assert str(first.place) == f"{source}:3:5"
+
+
+def test_an_override_brings_its_own_place(tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text(TEXT)
+    first, second = load_config(file).for_portal(named="emea").with_missing_labels(True).associations
+    assert first.place == Place(str(file), 15, 9)
+    assert first.labels["Owner"].place == Place(str(file), 17, 18)
+    assert first.labels["Boss"].place == Place(str(file), 8, 7)
+    assert first.types[0].place == Place(str(file), 10, 9)
+    assert second.place == Place(str(file), 11, 5)
+
+
+def test_text_has_lines_but_no_file_and_a_dict_has_nothing() -> None:
+    place = load_config(TEXT).associations[0].place
+    assert (place, str(place)) == (Place("", 3, 5), "line 3, column 5")
+    data = {"version": 1, "associations": [{"from": "contacts", "to": "companies", "labels": {"A": 1}}]}
+    association = load_config(data).associations[0]
+    assert (association.place, association.labels["A"].place) == (None, None)
+
+
+def test_the_same_limits_are_equal_wherever_they_stand() -> None:
+    assert load_config(TEXT) == load_config("# moved\n" + TEXT)
+    assert load_config(TEXT) != load_config(TEXT.replace("Owner: 2", "Owner: 3"))
+
+
+def test_every_mistake_has_file_line_and_column(tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text(TEXT.replace("limit: 5", "limit: 5.5").replace("Owner: 1", "Owner: -1").replace("9}", "9, x: 1}"))
+    with pytest.raises(ConfigError) as raised:
+        load_config(file)
+    assert [problem.location for problem in raised.value.problems] == [
+        f"{file}:5:5",
+        f"{file}:11:43",
+        f"{file}:17:18",
+    ]
+    assert raised.value.problems[0].source == str(file)
+
+
+def test_problems_of_text_and_dict_have_the_places_they_can_have() -> None:
+    _, [problem] = check_config(TEXT.replace("limit: 5", "limit: 5.5"))
+    assert (problem.location, str(problem)[:8]) == ("line 5, column 5", "line 5: ")
+    _, [problem] = check_config({"version": 1, "associations": [5]})
+    assert problem.location == ""
