@@ -40,7 +40,7 @@ def drift_watchers(
     watchers = []
     for association in load_config(config).for_portal(portal if portal is not None else hubspot_conn_id).associations:
         trigger = HubSpotAssociationLimitsDriftTrigger(
-            association=association.model_dump(mode="json", by_alias=True, exclude_none=True),
+            association=association.model_dump(mode="json", by_alias=True, exclude_unset=True),
             hubspot_conn_id=hubspot_conn_id,
             **options,
         )

@@ -29,7 +29,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,7 +62,9 @@ from airflow_provider_hubassoc.limits.source import (
     is_invisible,
     read,
     show,
+    show_exactly,
 )
+from airflow_provider_hubassoc.limits.syntax import find_slip
 
 __all__ = [
     "AssociationConfig",
@@ -77,6 +79,7 @@ __all__ = [
     "canonical_label",
     "check_config",
     "json_schema",
+    "label_problem",
     "load_config",
     "nearest",
 ]
@@ -101,7 +104,11 @@ def _limit(value: object) -> int | Literal["unlimited"]:
     number = whole_number(value)
     if number is not None and 1 <= number <= MAX_INT32:
         return number
-    raise PydanticCustomError("limit", _LIMIT_ALLOWED)
+    hint = ""
+    if isinstance(value, str):
+        is_nothing = value.strip().lower() in ("", "~", "none", "null", "nil")
+        hint = "; for a limit that is not managed write null" if is_nothing else nearest(value, ["unlimited"])
+    raise PydanticCustomError("limit", "{allowed}", {"allowed": _LIMIT_ALLOWED + hint})
 
 
 Limit = Annotated[
@@ -152,9 +159,42 @@ def _object_type(value: str) -> str:
     )
 
 
+def label_problem(text: str) -> str | None:
+    """Say why a text cannot be a label in a file; None if it can.
+
+    A label with blanks at its ends, or with characters that nobody sees, is a slip more often than a wish. One that a
+    portal has all the same can be declared by its id, under ``types``.
+    """
+    if text != text.strip():
+        return "must not have blanks at its ends"
+    for index, char in enumerate(text):
+        if is_invisible(char) and not _belongs_to_neighbours(text, index):
+            name = unicodedata.name(char, "a control character")
+            return f"must not hold the invisible character U+{ord(char):04X} ({name})"
+    return None
+
+
+def _belongs_to_neighbours(text: str, index: int) -> bool:
+    """Whether an invisible character shapes what stands around it, as in emoji, Persian or Hindi."""
+    before, after = text[:index], text[index + 1 :]
+    if 0xFE00 <= ord(text[index]) <= 0xFE0F:
+        return bool(before) and unicodedata.category(before[-1]) in ("So", "Sm", "Sk", "Po", "Nd", "Lo")
+    is_joiner = text[index] in "\u200c\u200d" and before and after
+    return bool(is_joiner) and all(
+        unicodedata.category(each) in ("Lo", "Mn", "Mc", "So", "Sk", "Cn") for each in (before[-1], after[0])
+    )
+
+
+def _visible_text(value: str) -> str:
+    problem = label_problem(value)
+    if problem is None:
+        return value
+    raise PydanticCustomError("text", "{problem}", {"problem": problem})
+
+
 def _internal_name(value: str) -> str:
     if re.fullmatch(r"[^\d\s-][^\s-]*", value):
-        return value
+        return _visible_text(value)
     raise PydanticCustomError("internal_name", "allowed: no hyphens, no spaces, no digit at the beginning")
 
 
@@ -181,7 +221,8 @@ def _category(value: object) -> str:
     meant = [each for each in _CATEGORIES if each.startswith(spelling)]
     meant += difflib.get_close_matches(spelling, _CATEGORIES, n=1, cutoff=0.85)
     if meant:
-        raise PydanticCustomError("category", f'{_CATEGORIES_ALLOWED}; did you mean "{meant[0]}"?')
+        message = f'{_CATEGORIES_ALLOWED}; did you mean "{meant[0]}"?'
+        raise PydanticCustomError("category", "{message}", {"message": message})
     return category
 
 
@@ -239,8 +280,8 @@ class LabelConfig(_Strict):
 
     limit: Limit | None = Field(default=None, description="How many records may have this label")
     create_missing: bool = Field(default=False, description="Create the label if the portal does not have it")
-    inverse: str | None = Field(
-        default=None, min_length=1, description="When created: the label seen from the other side"
+    inverse: Annotated[str, Field(min_length=1), AfterValidator(_visible_text)] | None = Field(
+        default=None, description="When created: the label seen from the other side"
     )
     name: Annotated[str, AfterValidator(_internal_name)] | None = Field(
         default=None, description="When created: HubSpot's internal name, unique in the portal"
@@ -299,7 +340,7 @@ class AssociationConfig(_Strict):
     to_object_type: ObjectType = Field(alias="to")
     limit: Limit | None = Field(default=None, description="Limit of the unlabeled association")
     labels: Annotated[
-        dict[Annotated[str, Field(min_length=1)], LabelConfig],
+        dict[Annotated[str, Field(min_length=1), AfterValidator(_visible_text)], LabelConfig],
         BeforeValidator(_none_to_empty(dict), json_schema_input_type=dict[str, LabelConfig] | None),
     ] = Field(default_factory=dict, description="Label -> how many records may have it")
     types: Annotated[
@@ -361,7 +402,7 @@ class LimitsConfig(_Strict):
     version: Annotated[Literal[1], BeforeValidator(_number)]
     associations: list[AssociationConfig]
     portals: Annotated[
-        dict[str, PortalConfig],
+        dict[Annotated[str, AfterValidator(_visible_text)], PortalConfig],
         BeforeValidator(_none_to_empty(dict), json_schema_input_type=dict[str, PortalConfig] | None),
     ] = Field(default_factory=dict, description="Portal id or connection id -> what is different there")
 
@@ -389,13 +430,13 @@ class LimitsConfig(_Strict):
         :raises ConfigError: if ``named`` is not in ``portals``; it lists the names there are, and the nearest.
         """
         if named is not None:
-            name = str(named).strip()
+            name = _portal_name(named)
             if name not in self.portals:
                 names = list(self.portals)
                 message = f"the file has no such portal; it has {', '.join(map(show, names)) or 'none'}"
                 raise ConfigError([Problem(message + nearest(name, names), "portal", found=show(name))])
             return name
-        return next((str(name) for name in implied if str(name) in self.portals), None)
+        return next((name for name in map(_portal_name, implied) if name in self.portals), None)
 
     def portal_note(self, *implied: str | int | None, named: str | int | None = None) -> str | None:
         """Say which overrides apply, for a log; None if the file has no ``portals``."""
@@ -404,7 +445,7 @@ class LimitsConfig(_Strict):
         name = self.portal_key(*implied, named=named)
         if name is not None:
             return f"The overrides of portal {show(name)} in the file apply."
-        tried = " or ".join(show(str(each)) for each in implied if each is not None)
+        tried = " or ".join(show(_portal_name(each)) for each in implied if each is not None)
         names = ", ".join(map(show, self.portals))
         return f"No overrides apply: the file has portals {names}, and none is called {tried}."
 
@@ -428,6 +469,10 @@ class LimitsConfig(_Strict):
             for each in self.associations
         ]
         return self.model_copy(update={"associations": associations})
+
+
+def _portal_name(name: object) -> str:
+    return str(name).strip()
 
 
 def _merged(base: AssociationConfig, over: AssociationConfig) -> AssociationConfig:
@@ -474,7 +519,7 @@ def load_config(
     :param portal: what the portal is called in the file's ``portals``: its id or its connection's.
     :return: what is declared for the portal; without ``portal`` the whole file
         (:meth:`LimitsConfig.for_portal` comes later then).
-    :raises ConfigError: with every mistake of the file, whichever portal it is about.
+    :raises ConfigError: with every mistake of the file, whichever portal it is about; if it has no such portal.
     """
     if isinstance(source, LimitsConfig):
         config = source
@@ -484,7 +529,7 @@ def load_config(
         if checked is None:
             raise ConfigError([problem for problem in problems if problem.severity == "error"], document.name)
         config = checked
-    return config if portal is None else config.for_portal(portal)
+    return config if portal is None else config.for_portal(named=portal)
 
 
 def check_config(source: str | Path | Mapping[str, Any]) -> tuple[LimitsConfig | None, list[Problem]]:
@@ -562,7 +607,7 @@ def _problem(document: Document, mistake: Mapping[str, Any]) -> Problem:
         return document.problem(path, "is missing")
     if kind == "extra_forbidden":
         allowed = _allowed_keys(path)
-        hint = nearest(str(path[-1]), allowed)
+        hint = _missing_blank(str(path[-1])) or nearest(str(path[-1]), allowed)
         return document.problem(path, f"unknown key; allowed: {', '.join(allowed)}{hint}")
     if path and path[-1] == "limit" and not _holds(document.data, path):
         path = path[:-1]  # a label's limit written alone
@@ -581,7 +626,24 @@ def _problem(document: Document, mistake: Mapping[str, Any]) -> Problem:
         message = f"allowed: a whole number from 1 to {MAX_INT32}"
     else:
         message = messages.get(kind, str(mistake["msg"]))
+    if isinstance(found, str) and kind in ("model_type", "dict_type", "list_type"):
+        message += _slip(document, path, found)
     return document.problem(path, message, found=found)
+
+
+def _missing_blank(text: str) -> str:
+    """Return a hint where a text is a key and its value, run together: ``Owner:1``."""
+    found = re.fullmatch(r"([^:]*[^:\s]):([^:\s/]*)", text)
+    return f"; a blank is missing after the colon; write {found[1]}: {found[2]}".rstrip() if found else ""
+
+
+def _slip(document: Document, path: DataPath, found: str) -> str:
+    """Return a hint where YAML has read less than stands there: ``Contract #1: 2`` is "Contract" and a comment."""
+    place = document.place(path)
+    line = place.line if place and place.line else 0
+    slips = (find_slip(list(document.lines), number) for number in (line, line + 1))
+    slip = next((each for each in slips if each), None)
+    return f"; {slip.reason}; {slip.cure}" if slip else _missing_blank(found)
 
 
 _MODELS_BY_KEY: dict[str, type[BaseModel]] = {
@@ -638,12 +700,74 @@ def _cross_checks(document: Document) -> list[Problem]:
     base = _layer(document, data, (), problems)
     problems += _broken_rules(document, base, None)
     portals = data.get("portals")
+    if portals:
+        problems += _ids_of_one_portal(document, base)
+    elif "portals" in data and portals in (None, {}):
+        problems.append(document.problem(("portals",), "is empty, which changes nothing", severity="warning"))
     for portal, overrides in portals.items() if isinstance(portals, Mapping) else ():
+        path = ("portals", portal)
+        if not overrides or (isinstance(overrides, Mapping) and overrides.get("associations", ...) in (None, [])):
+            message = "has no overrides: the limits at the top of the file apply to this portal"
+            problems.append(document.problem(path, message, severity="warning"))
         if isinstance(overrides, Mapping):
-            path = ("portals", portal)
             over = _layer(document, overrides, path, problems)
             problems += _broken_rules(document, base | over, path)
     return problems
+
+
+def _ids_of_one_portal(document: Document, base: Mapping[tuple[object, ...], _Declaration]) -> Iterator[Problem]:
+    """Find ids at the top of a file for several portals that mean something else, or nothing, in the next one."""
+    own = (AssociationCategory.USER_DEFINED.value, AssociationCategory.INTEGRATOR_DEFINED.value)
+    directions: set[Direction] = set()
+    for each in base.values():
+        if each.kind == "type" and isinstance(each.name, tuple) and each.name[0] in own:
+            message = f"{each.name[0]} {each.name[1]} is an id of one portal, and this is for all of them"
+            cure = "name the label instead, or declare the id under portals"
+            yield document.problem(each.path, f"{message}; {cure}", severity="warning")
+        if each.direction in directions:
+            continue
+        directions.add(each.direction)
+        for end in dict.fromkeys(each.direction):
+            if re.fullmatch(r"2-\d+|p\d+_.+", end):
+                message = f"{end} is an id of one portal, and this is for all of them; write p_<name>"
+                yield document.problem(each.path[: each.path.index("associations") + 2], message, severity="warning")
+
+
+def _empty_values(
+    document: Document, item: Mapping[str, Any], direction: Direction, path: DataPath
+) -> Iterator[Problem]:
+    """Find values that say nothing, and say what that means. An explicit ``null`` is on purpose."""
+
+    def warn(where: tuple[str | int, ...], message: str) -> Problem:
+        return document.problem((*path, *where), message, severity="warning")
+
+    on_purpose = "write null to say that on purpose"
+    if (*path, "limit") in document.empty:
+        yield warn(("limit",), f"is empty: the object limit of {direction} is not managed here; {on_purpose}")
+    for key in ("labels", "types"):
+        if (*path, key) in document.empty:
+            yield warn((key,), f"is empty: no limit of {direction} is managed under {key}; {on_purpose}")
+    labels = item.get("labels")
+    for name, value in labels.items() if isinstance(labels, Mapping) else ():
+        slip = _missing_blank(name)
+        if value is None and slip:
+            yield warn(("labels", name), f"is read as a label {show(name)} without a limit{slip}")
+        elif (
+            value == {}
+            or (*path, "labels", name) in document.empty
+            or (*path, "labels", name, "limit") in document.empty
+        ):
+            yield warn(("labels", name), f"has no limit: it is not managed here, and not created; {on_purpose}")
+    types = item.get("types")
+    for index, _ in enumerate(types if isinstance(types, list) else ()):
+        if (*path, "types", index, "limit") in document.empty:
+            yield warn(("types", index, "limit"), f"is empty: the limit is not managed here; {on_purpose}")
+    if all(item.get(key, ...) in (..., {}, []) for key in ("limit", "labels", "types")):
+        is_override = path[0] == "portals"
+        means = (
+            "it changes nothing" if is_override else "nothing is set, and pruning removes every limit of the direction"
+        )
+        yield warn((), f"declares no limit of {direction}: {means}")
 
 
 def _layer(
@@ -653,7 +777,12 @@ def _layer(
     associations = data.get("associations")
     found: dict[tuple[object, ...], _Declaration] = {}
     for index, item in enumerate(associations if isinstance(associations, list) else ()):
-        for each in _declarations(item, (*path, "associations", index)):
+        item_path = (*path, "associations", index)
+        direction = _direction(item)
+        if direction is None:
+            continue
+        problems += _empty_values(document, item, direction, item_path)
+        for each in _declarations(item, direction, item_path):
             first = found.setdefault(each.key, each)
             if first is each:
                 continue
@@ -667,18 +796,22 @@ def _layer(
     return found
 
 
-def _declarations(item: Any, path: DataPath) -> Iterator[_Declaration]:
-    """Read what can be read of one direction, part by part, so that one mistake does not hide another."""
+def _direction(item: Any) -> Direction | None:
+    """Return the direction of an entry; None if it has none that could be read."""
     if not isinstance(item, Mapping):
-        return
+        return None
     try:
-        ends = AssociationConfig.model_validate({"from": item.get("from"), "to": item.get("to")})
+        return AssociationConfig.model_validate({"from": item.get("from"), "to": item.get("to")}).direction
     except ValidationError:
-        return
-    direction = ends.direction
-    if item.get("limit") is not None:
+        return None
+
+
+def _declarations(item: Mapping[str, Any], direction: Direction, path: DataPath) -> Iterator[_Declaration]:
+    """Read what can be read of one direction, part by part, so that one mistake does not hide another."""
+    if "limit" in item:
         with contextlib.suppress(PydanticCustomError):  # the model reports it
-            yield _Declaration((*path, "limit"), direction, "object", None, _limit(item["limit"]))
+            limit = None if item["limit"] is None else _limit(item["limit"])
+            yield _Declaration((*path, "limit"), direction, "object", None, limit)
     labels = item.get("labels")
     for name, value in labels.items() if isinstance(labels, Mapping) else ():
         try:
@@ -706,6 +839,7 @@ def _broken_rules(
     def concerned(*declarations: _Declaration) -> bool:
         return only is None or any(each.path[: len(only)] == only for each in declarations)
 
+    yield from _look_alikes(document, declared, concerned)
     for each in declared.values():
         if isinstance(each.limit, int) and each.limit > USUAL_MAXIMUM and concerned(each):
             yield document.problem(
@@ -734,7 +868,12 @@ def _broken_rules(
         above = f"the object limit {top.limit} of {each.direction}"
         above += f" in portal {only[-1]}" if only else ""
         if each.limit > top.limit:
-            yield document.problem(each.path, f"a label's limit must not be above {above}", found=each.limit)
+            yield document.problem(
+                each.path,
+                f"a label's limit above {above}; HubSpot refuses to set this",
+                found=each.limit,
+                severity="warning",
+            )
         elif each.limit == top.limit:
             yield document.problem(
                 each.path,
@@ -744,9 +883,39 @@ def _broken_rules(
             )
 
 
+def _look_alikes(
+    document: Document,
+    declared: Mapping[tuple[object, ...], _Declaration],
+    concerned: Callable[..., bool],
+) -> Iterator[Problem]:
+    """Find two labels of one direction that a person would take for one."""
+    seen: dict[tuple[Direction, str], tuple[str, _Declaration]] = {}
+    for each in declared.values():
+        if each.label is None or not isinstance(each.name, str):
+            continue
+        inverse = each.label.inverse or (each.name if each.label.create_missing else None)
+        for path, direction, text in (
+            (each.path, each.direction, each.name),
+            ((*each.path, "inverse"), each.direction.inverse, inverse),
+        ):
+            if text is None:
+                continue
+            other, first = seen.setdefault((direction, canonical_label(text)), (text, each))
+            if other != text and concerned(each, first):
+                place = document.place(first.path)
+                where = f" on line {place.line}" if place and place.line else ""
+                message = f"looks like the label {show_exactly(other)}{where}; use one spelling"
+                problem = document.problem(path, message)
+                yield replace(problem, found=show_exactly(text))
+
+
 def _misplaced(document: Document, each: _Declaration) -> Iterator[Problem]:
     assert isinstance(each.name, tuple)
     category, type_id = each.name
+    if category not in _CATEGORIES or not 1 <= type_id <= MAX_INT32:
+        message = f"{category} {type_id} is not a type that this package sends; its limit is shown, never changed"
+        yield document.problem(each.path, message, severity="warning")
+        return
     home = hubspot_directions().get(type_id)
     if category == AssociationCategory.HUBSPOT_DEFINED.value and home is not None and home != each.direction:
         yield document.problem(

@@ -23,6 +23,8 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from airflow_provider_hubassoc.limits.syntax import explain, find_slip
+
 MAX_BYTES = 1_000_000
 """Largest file that is read. A limit takes about 30 bytes."""
 
@@ -36,7 +38,7 @@ _MAX_TOLD = 100
 _TOO_LARGE = f"larger than {MAX_BYTES} bytes"
 _TOO_MANY = f"holds more than {_MAX_VALUES} values"
 _HUGE = "a huge "
-_NO_YAML = "is not YAML"
+_NO_YAML = "is not valid YAML"
 _NO_TEXT = "holds a character that is not allowed in text, such as a control character"
 _NO_LIMITS = "is not a file of association limits; expected at its top: version: 1, and associations with a list"
 
@@ -57,7 +59,10 @@ DataPath = tuple[str | int, ...]
 
 # libyaml's parser is many times faster; wheels of PyYAML have it, a PyYAML built without it does not.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_QUOTE = re.compile("[\"'`]")
+_LIMITS_LINES = (
+    r"""^\s*[{,]?\s*["']?version["']?:\s*["']?1\b""",
+    r"""^\s*[{,]?\s*["']?associations["']?:\s*(?:\[|#|$)""",
+)
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 # Characters without width or ink that Unicode counts among letters, marks and symbols.
 _BLANK = re.compile(
@@ -156,12 +161,14 @@ class Document:
     :param marks: path -> position in the text; empty for data that never was text.
     :param name: path of the file; empty for text that came from no file.
     :param empty: paths whose value is empty in the text, as in ``limit:``; an explicit ``null`` is not.
+    :param lines: of the text.
     """
 
     data: Any
     marks: Mapping[DataPath, Mark] = field(default_factory=dict)
     name: str = ""
     empty: frozenset[DataPath] = frozenset()
+    lines: tuple[str, ...] = ()
 
     def place(self, path: DataPath) -> Place | None:
         """Return where a path stands: the position of the nearest thing that has one; None without a text."""
@@ -206,6 +213,12 @@ def show(value: object) -> str:
     # What cannot be seen is written as a code point; so is a blank that is none of the usual ones.
     text = "".join(char if char.isprintable() and not _BLANK.match(char) else f"<U+{ord(char):04X}>" for char in text)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+
+
+def show_exactly(text: str) -> str:
+    """Show a text so that it cannot be mistaken for a look-alike: ``"De<U+0301>cideur"``, not ``"Décideur"``."""
+    shown = re.sub('  +| (?="$)', lambda blanks: "<U+0020>" * len(blanks[0]), show(text))
+    return "".join(f"<U+{ord(char):04X}>" if unicodedata.combining(char) else char for char in shown)
 
 
 def show_path(path: DataPath) -> str:
@@ -317,33 +330,44 @@ def _parse(text: str, name: str) -> Document:
         # JSON may be indented with tabs, YAML may not; inside its strings JSON has none. JSON writes an emoji as
         # two escapes, each of which is no character to YAML.
         text = _SURROGATES.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text.replace("\t", " "))
-    problems: list[Problem] = []
-    marks: dict[DataPath, Mark] = {}
+    may_show = not name or _looks_like_limits(text)
     try:
-        _refuse_bombs(text)
+        _refuse_unsupported(text)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = error.problem or error.context or _NO_YAML
-        # PyYAML's own parser quotes what it stumbled over, libyaml does not.
-        message = _NO_YAML if _QUOTE.search(message) else message
-        raise ConfigError([Problem(message, line=mark.line + 1 if mark else None)], name) from None
+        raise ConfigError([_syntax_problem(error, text, may_show)], name) from None
     except yaml.YAMLError:
         unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
         problem = _no_character(text, unprintable.start()) if unprintable else Problem(_NO_YAML)
         raise ConfigError([problem], name) from None
     if name and not _is_of_limits(node):
         raise ConfigError([Problem(_NO_LIMITS)], name)
-    empty: set[DataPath] = set()
-    data = None if node is None else _data(node, (), marks, empty, problems)
-    if problems:
-        raise ConfigError(problems, name)
-    return Document(data, marks, name, frozenset(empty))
+    reader = _Reader(text)
+    data = None if node is None else reader.data(node, ())
+    if reader.problems:
+        raise ConfigError(reader.problems, name)
+    return Document(data, reader.marks, name, frozenset(reader.empty), tuple(reader.lines))
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, may_show: bool) -> Problem:
+    if isinstance(error, _Refusal):
+        mark = _mark(error.problem_mark)
+        slip = find_slip(text.splitlines(), mark.line)
+        is_of_name = slip is not None and slip.column == mark.column
+        cure = f", or {slip.cure}" if slip is not None and is_of_name and may_show else ""
+        return Problem(f"{error.problem}{cure}", line=mark.line, column=mark.column)
+    message, line, column = explain(error, text, quote=may_show)
+    return Problem(message, line=line, column=column)
+
+
+def _looks_like_limits(text: str) -> bool:
+    """Whether a text that cannot be parsed is one of limits all the same, so that lines of it may be shown."""
+    return all(re.search(pattern, text, re.MULTILINE) for pattern in _LIMITS_LINES)
 
 
 def _no_character(text: str, position: int) -> Problem:
     line = text.count("\n", 0, position) + 1
-    return Problem(_NO_TEXT, line=line)
+    return Problem(_NO_TEXT, line=line, column=position - text.rfind("\n", 0, position))
 
 
 def _is_text(value: str) -> bool:
@@ -362,10 +386,15 @@ def _is_of_limits(node: yaml.Node | None) -> bool:
     )
 
 
-def _refuse_bombs(text: str) -> None:
+class _Refusal(yaml.MarkedYAMLError):
+    """YAML that is valid and that this package does not read."""
+
+
+def _refuse_unsupported(text: str) -> None:
     """Look at the events before anything is built from them.
 
-    :raises yaml.MarkedYAMLError: at the first alias, or where the nesting is too deep or there are too many values.
+    :raises yaml.MarkedYAMLError: at the first alias, anchor or tag, and where the nesting is too deep or there are too
+        many values.
     """
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
@@ -373,6 +402,10 @@ def _refuse_bombs(text: str) -> None:
             raise _refusal(_TOO_MANY, event)
         if isinstance(event, yaml.AliasEvent):
             raise _refusal("aliases (*name) are not supported; write it out", event)
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            raise _refusal("anchors (&name) are not supported; remove the anchor", event)
+        if getattr(event, "tag", None) is not None:
+            raise _refusal("tags (!name) are not supported; remove the tag", event)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _MAX_DEPTH:
@@ -381,38 +414,53 @@ def _refuse_bombs(text: str) -> None:
             depth -= 1
 
 
-def _refusal(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+def _refusal(problem: str, event: yaml.Event) -> _Refusal:
     mark: Any = event.start_mark
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+    return _Refusal(problem=problem, problem_mark=mark)
 
 
-def _data(
-    node: yaml.Node, path: DataPath, marks: dict[DataPath, Mark], empty: set[DataPath], problems: list[Problem]
-) -> Any:
-    """Turn a node into plain data, noting the position of every path."""
-    marks.setdefault(path, _mark(node.start_mark))
-    if isinstance(node, yaml.SequenceNode):
-        return [_data(each, (*path, index), marks, empty, problems) for index, each in enumerate(node.value)]
-    if isinstance(node, yaml.MappingNode):
+class _Reader:
+    """Turns nodes into plain data, and notes the position of every path."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.splitlines()
+        self.marks: dict[DataPath, Mark] = {}
+        self.empty: set[DataPath] = set()
+        self.problems: list[Problem] = []
+
+    def data(self, node: yaml.Node, path: DataPath) -> Any:
+        """Read a node and what is inside it."""
+        self.marks.setdefault(path, _mark(node.start_mark))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.data(each, (*path, index)) for index, each in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if node.tag == "tag:yaml.org,2002:null" and not node.value:
+            self.empty.add(path)
+        return _scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: DataPath) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             mark = _mark(key_node.start_mark)
-            if not isinstance(key_node, yaml.ScalarNode):
-                problems.append(Problem("a key must be text", show_path(path), mark.line, column=mark.column))
+            before = self.lines[mark.line - 1][: mark.column - 1] if mark.line <= len(self.lines) else ""
+            if not isinstance(key_node, yaml.ScalarNode) or before.rstrip().endswith("?"):
+                slip = find_slip(self.lines, mark.line)
+                message = "a key must be text" + (f"; {slip.cure}" if slip else "")
+                self._problem(message, path, mark)
                 continue
             # The key as it is written: YAML would make a label called "On" true, and one called "2024" a number.
             key = str(key_node.value)
             key_path = (*path, key)
             if key in mapping:
-                message = f"already given on line {marks[key_path].line}"
-                problems.append(Problem(message, show_path(key_path), mark.line, show(key), column=mark.column))
+                self._problem(f"already given on line {self.marks[key_path].line}", key_path, mark, show(key))
                 continue
-            marks[key_path] = mark
-            mapping[key] = _data(value_node, key_path, marks, empty, problems)
+            self.marks[key_path] = mark
+            mapping[key] = self.data(value_node, key_path)
         return mapping
-    if node.tag == "tag:yaml.org,2002:null" and not node.value:
-        empty.add(path)
-    return _scalar(node)
+
+    def _problem(self, message: str, path: DataPath, mark: Mark, found: str | None = None) -> None:
+        self.problems.append(Problem(message, show_path(path), mark.line, found, column=mark.column))
 
 
 def _mark(mark: Any) -> Mark:

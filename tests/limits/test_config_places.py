@@ -82,7 +82,9 @@ def test_every_mistake_has_file_line_and_column(tmp_path: Path) -> None:
 
 
 def test_problems_of_text_and_dict_have_the_places_they_can_have() -> None:
-    _, [problem] = check_config(TEXT.replace("limit: 5", "limit: 5.5"))
+    _, [problem] = check_config(
+        TEXT.replace("limit: 5", "limit: 5.5").replace("USER_DEFINED, typeId: 3", "HUBSPOT_DEFINED, typeId: 1")
+    )
     assert (problem.location, str(problem)[:8]) == ("line 5, column 5", "line 5: ")
     _, [problem] = check_config({"version": 1, "associations": [5]})
     assert problem.location == ""

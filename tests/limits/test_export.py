@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.limits.config import load_config
+from airflow_provider_hubassoc.limits.config import canonical_label, label_problem, load_config
 from airflow_provider_hubassoc.limits.export import Export, export_limits
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.limits.portal import HUBSPOT, USER, association, declare, make_plan, sent, set_limits
@@ -70,10 +70,10 @@ def test_custom_objects_have_to_be_named(hubspot: Simulator, client: HubSpotClie
 
 
 labels = st.dictionaries(
-    st.text(min_size=1).filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text)),
+    st.text(min_size=1).filter(lambda text: label_problem(text) is None),
     st.integers(1, 9),
     max_size=3,
-)
+).filter(lambda labels: len({canonical_label(label) for label in labels}) == len(labels))
 
 
 @given(labels=labels)

@@ -1,0 +1,140 @@
+"""Says what a YAML parser stumbled over in words, and how to write it: ``quote it: "*VIP*": 1``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import yaml
+
+_TAB = "a tab is not allowed here; indent with blanks"
+_REASONS = [
+    ("tab", _TAB),
+    ("\\t", _TAB),
+    ("a simple key", "a colon is missing after this name"),
+    ("mapping values are not allowed", "a colon is not allowed here"),
+    ("unexpected ':'", "a blank is missing after the colon"),
+    ("a quoted scalar", "the quote that begins here is not closed"),
+    ("alias", "a name or value must not begin with *, which is an alias in YAML"),
+    ("anchor", "a name or value must not begin with &, which is an anchor in YAML"),
+    ("tag", "a name or value must not begin with !, which is a tag in YAML"),
+    ("directive", "a line must not begin with %, which is a directive in YAML"),
+    ("a block scalar", "a name or value must not begin with | or >, which begins a block of text in YAML"),
+    ("cannot start any token", "a name or value must not begin with this character"),
+    ("or '}'", "a comma or a closing brace is missing here"),
+    ("or ']'", "a comma or a closing bracket is missing here"),
+    ("a flow mapping", "a comma or a closing brace is missing here"),
+    ("a flow sequence", "a comma or a closing bracket is missing here"),
+    ("a single document", "only one document is allowed; remove the line with ---"),
+    ("a block mapping", "a name with a colon was expected here; check quotes and indentation"),
+    ("a block collection", "a list item that begins with - was expected here; check the indentation"),
+]
+"""Part of what libyaml or PyYAML says -> the same in our words, which quote nothing of the text."""
+
+_AT_CONTEXT = ("a simple key", "a quoted scalar", "alias", "anchor")
+"""Where the beginning of what the parser was reading is a better place than where it gave up."""
+
+_LOOK_BACK = 3
+"""Lines before the parser's position in which the cause is looked for."""
+
+
+class Explanation(NamedTuple):
+    """What is wrong with a text, and where: line and column from 1."""
+
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Slip(NamedTuple):
+    """A line that means something else than it looks."""
+
+    line: int
+    column: int
+    reason: str
+    cure: str
+
+
+def explain(error: yaml.MarkedYAMLError, text: str, *, quote: bool) -> Explanation:
+    """Return the parser's reason in words, with the cure where one is known.
+
+    :param quote: whether parts of the text may be shown.
+    """
+    said = f"{error.context or ''} {error.problem or ''}"
+    key, words = next(((part, words) for part, words in _REASONS if part in said), ("", ""))
+    if "unknown escape" in said:
+        key, words = "", "unknown escape after a backslash; write two backslashes, or use single quotes"
+    mark = error.problem_mark or error.context_mark
+    if key in _AT_CONTEXT and error.context_mark is not None:
+        mark = error.context_mark
+    lines = text.splitlines()
+    if mark is not None and mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
+        words = _TAB
+    message = f"is not valid YAML: {words}" if words else "is not valid YAML"
+    if mark is None:
+        return Explanation(message)
+    # A quote without its end swallows the lines behind it; what is in them is not at fault.
+    slips = () if key == "a quoted scalar" else _slips_before(lines, mark.line)
+    slip = next(iter(slips), None)
+    if slip is None or words == _TAB:
+        return Explanation(message, mark.line + 1, mark.column + 1)
+    cure = f"; {slip.cure}" if quote else "; quote it" if slip.cure.startswith("quote") else ""
+    return Explanation(f"is not valid YAML: {slip.reason}{cure}", slip.line, slip.column)
+
+
+def find_slip(lines: list[str], line: int) -> Slip | None:
+    """Return what looks like a slip in a line.
+
+    :param line: its number, from 1.
+    """
+    if not 1 <= line <= len(lines):
+        return None
+    text = lines[line - 1]
+    start = re.match(r"\s*(?:-\s+)*(?:[\w$]+:\s+\{\s*)?", text)
+    column = start.end() if start else 0
+    rest = text[column:].rstrip().rstrip("}").rstrip()
+    for reason, found in _patterns(rest):
+        return Slip(line, column + 1, reason, found)
+    return None
+
+
+def _slips_before(lines: list[str], index: int) -> Iterator[Slip]:
+    """Look for a slip in the line at which the parser gave up, then in those before it."""
+    for number in range(min(index, len(lines) - 1), max(-1, index - 1 - _LOOK_BACK), -1):
+        if not lines[number].strip() or lines[number].lstrip().startswith("#"):
+            continue
+        slip = find_slip(lines, number + 1)
+        if slip is not None:
+            yield slip
+
+
+def _patterns(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (reason, cure) for a line without its indentation."""
+    if text.startswith(("'", '"')):
+        if found := re.fullmatch(r"""("[^"]*"|'[^']*')\s*[^\s:#,].*?:\s+(\S+)""", text):
+            yield "text goes on after the closing quote", _quoted(text[: found.start(2)].rstrip(" :"), found[2])
+        return
+    special = re.fullmatch(r"([*&!%@`|>?\[{].*?)\s*:(?:\s+(\S.*))?", text) or re.fullmatch(r"(\?\s.*)()", text)
+    if special and not re.match(r"""\{\s*["']?[\w$ ]+["']?:""", text):
+        yield f"a name that begins with {text[0]} means something else in YAML", _quoted(special[1], special[2])
+        return
+    if found := re.fullmatch(r"([^#:]+?\s#[^\s:][^:]*?)\s*:\s+(\S+)", text):
+        yield "a # after a blank begins a comment in YAML", _quoted(found[1], found[2])
+    elif found := re.fullmatch(r"([^#\[{]+?:\s+[^#\[{]*?):\s+(\S+)", text):
+        yield "a name with a colon and a blank means something else in YAML", _quoted(found[1], found[2])
+    elif found := re.fullmatch(r"([^#:\"']+?):([^\s:\"'/]+)", text):
+        yield "a blank is missing after the colon", f"write: {found[1]}: {found[2]}"
+    elif found := re.fullmatch(r"([^#:\"',\[\]{}]+?)\s+(\d+|unlimited)", text):
+        yield "a colon is missing", f"write: {found[1]}: {found[2]}"
+    elif found := re.match(r"[^#:\"']+?:\s+([*&!%@`|>][^#]*)", text):
+        yield f"a value that begins with {found[1][0]} means something else in YAML", f"quote it: {_text(found[1])}"
+
+
+def _quoted(name: str, value: str | None) -> str:
+    return f"quote it: {_text(name)}: {value}" if value else f"quote it: {_text(name)}"
+
+
+def _text(text: str) -> str:
+    return json.dumps(text.strip()[:60], ensure_ascii=False)
