@@ -9,6 +9,7 @@ file is told unless it looks like a file of limits: its name, and what stands at
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -23,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from airflow_provider_hubassoc.limits.inputs import PASS_DATA, parse_python
 from airflow_provider_hubassoc.limits.syntax import explain, find_slip
 
 MAX_BYTES = 1_000_000
@@ -227,7 +229,7 @@ def show_path(path: DataPath) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif re.fullmatch(r"\w{1,60}", part):
+        elif re.fullmatch(r"\w{1,60}", part) and not any(map(is_invisible, part)):
             text += f".{part}" if text else part
         else:
             text += f"[{show(part)}]"
@@ -244,8 +246,16 @@ def read(source: str | Path | Mapping[str, Any]) -> Document:
     """
     if isinstance(source, Mapping):
         return Document(_plain(source, (), count()), name="")
-    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
-        return _parse(source, "")
+    if isinstance(source, str):
+        # Jinja leaves line breaks around a path, and turns a dict into its text in Python's spelling.
+        stripped = source.strip()
+        if stripped.lower() in ("none", "null") or source.strip(" ") == "":
+            raise ConfigError([Problem(f"allowed: a mapping, or the path of a file; {PASS_DATA}", found=show(source))])
+        if stripped.startswith("{"):
+            return _parse_data(stripped, source)
+        if "\n" in stripped or ("\n" in source and not stripped.lower().endswith(SUFFIXES)):
+            return _parse(source, "")
+        source = stripped
     if not isinstance(source, (str, Path)):
         raise ConfigError([Problem("allowed: a mapping, or the path of a file", found=show(source))])
     try:
@@ -256,10 +266,26 @@ def read(source: str | Path | Mapping[str, Any]) -> Document:
         raise error.with_traceback(None) from None
 
 
+def _parse_data(text: str, source: str) -> Document:
+    """Read text that begins with a brace: JSON, YAML, or the text of a dict in Python, which YAML misreads in parts."""
+    if not text.startswith("{'"):
+        return _parse(source, "")
+    data = None
+    with contextlib.suppress(ValueError):
+        data = parse_python(text)
+    if isinstance(data, Mapping):
+        return Document(_plain(data, (), count()))
+    try:
+        return _parse(source, "")
+    except ConfigError as error:
+        raise ConfigError([*error.problems, Problem(f"where this is a template, {PASS_DATA}")]) from None
+
+
 def _read_file(path: Path) -> Document:
     name = str(path).encode(errors="backslashreplace").decode()
     if path.suffix.lower() not in SUFFIXES:
         message = f"is not read; allowed: a file whose name ends in {', '.join(SUFFIXES)}, or text with a line break"
+        message += f"; where a template was to give data, {PASS_DATA}" if path.name.endswith(("]", ">")) else ""
         raise ConfigError([Problem(message)], name)
     try:
         with open(path, "rb", opener=_open_at_once) as file:

@@ -1,0 +1,144 @@
+"""Where declared limits come from: paths with blanks, text of a dict, files that are missing for a moment."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_hubassoc.failures import is_permanent
+from airflow_provider_hubassoc.limits.config import ConfigError, check_config, load_config
+from airflow_provider_hubassoc.limits.source import read
+from tests.limits.portal import association, declare
+
+GOOD = declare(
+    association("contacts", "companies", limit=5, labels={'It\'s "mine"': {"limit": 2, "create_missing": True}})
+)
+
+
+def refusal(source: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as raised:
+        load_config(source)
+    return raised.value
+
+
+@pytest.mark.parametrize("spelling", ["{}", " {}", "{}\n", "\t{}\r\n"])
+def test_a_path_may_have_blanks_around_it(spelling: str, tmp_path: Path) -> None:
+    file = tmp_path / "my limits.yaml"
+    file.write_text(json.dumps(GOOD))
+    assert load_config(spelling.format(file)) == load_config(GOOD)
+
+
+@pytest.mark.parametrize(
+    "write", [str, json.dumps, lambda data: f"\n {data}\n", lambda data: json.dumps(data, indent=2)]
+)
+def test_a_dict_that_jinja_made_text_is_read(write: Any) -> None:
+    data = GOOD | {"associations": [*GOOD["associations"], association("deals", "contacts", limit=None)]}
+    assert load_config(write(data)) == load_config(data)
+    assert load_config(write(GOOD)) == load_config(GOOD)
+
+
+@pytest.mark.parametrize("text", ["None", "", " ", "null\n", "[{'version': 1}]", "<Asset object at 0x7f>", "{'a': [}"])
+def test_a_template_that_gave_no_config_names_the_cures(text: str) -> None:
+    error = refusal(text)
+    assert "task.output" in str(error)
+    assert "render_template_as_native_obj=True" in str(error)
+    assert not error.retryable
+
+
+def test_a_file_that_is_missing_for_a_moment_can_be_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "dangling.yaml").symlink_to(tmp_path / "bundle" / "limits.yaml")
+    (tmp_path / "empty.yaml").touch()
+    for name in ("none.yaml", "no folder/limits.yaml", "dangling.yaml", "empty.yaml"):
+        error = refusal(str(tmp_path / name))
+        assert error.retryable
+        assert not is_permanent(error)
+    assert "try again" in str(refusal(tmp_path / "empty.yaml"))
+
+
+def test_a_symlink_that_is_swapped_back_is_read(tmp_path: Path) -> None:
+    link = tmp_path / "limits.yaml"
+    link.symlink_to(tmp_path / "old.yaml")
+    assert refusal(link).retryable
+    (tmp_path / "new.yaml").write_text(json.dumps(GOOD))
+    link.unlink()
+    link.symlink_to(tmp_path / "new.yaml")
+    assert load_config(link) == load_config(GOOD)
+
+
+@pytest.mark.parametrize("content", ["version: 1\n", "version: 1\nassociations: [\n", "# nothing yet\n", "\xff"])
+def test_a_mistake_in_the_content_is_permanent(content: str, tmp_path: Path) -> None:
+    (tmp_path / "limits.yaml").write_text(content, "latin-1")
+    error = refusal(tmp_path / "limits.yaml")
+    assert is_permanent(error)
+    (tmp_path / "folder.yaml").mkdir(exist_ok=True)
+    assert is_permanent(refusal(tmp_path / "folder.yaml"))
+    assert is_permanent(refusal(tmp_path / "limits.txt"))
+
+
+@pytest.mark.parametrize(
+    ("number", "retryable"),
+    [
+        *(
+            (number, True)
+            for number in (errno.ESTALE, errno.EIO, errno.EAGAIN, errno.ENOENT, errno.EINTR, errno.EMFILE)
+        ),
+        *((number, False) for number in (errno.EACCES, errno.ENAMETOOLONG, errno.EISDIR)),
+    ],
+)
+def test_which_errors_of_a_file_system_pass(
+    number: int, retryable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file system fails like this when asked, so the operating system's call does."""
+
+    def fail(*_: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    assert refusal(str(tmp_path / "limits.yaml")).retryable is retryable
+
+
+@pytest.mark.parametrize("value", [5, 5.0, "5", " 5\n", "5.0"])
+def test_whole_numbers_mean_the_same_in_a_file(value: Any) -> None:
+    types = [{"category": "WORK ", "typeId": value, "limit": value}]
+    entry = association(" contacts\n", "0-2 ", limit=value, labels={"A": value}, types=types)
+    for source in (declare(entry), json.dumps(declare(entry)), str(declare(entry))):
+        found = load_config(source).associations[0]
+        assert (found.from_object_type, found.to_object_type) == ("contacts", "0-2")
+        assert (found.limit, found.labels["A"].limit, found.types[0].identity) == (5, 5, ("WORK", 5))
+    assert (
+        load_config("version: '1'\nassociations: [{from: deals, to: deals, limit: 5.0}]\n").associations[0].limit == 5
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["5.5", ".nan", ".inf", "true", "yes", "0x10", "1_000", "0o7", "010", "1e3", "\uff11\uff12", "9" * 40]
+)
+def test_what_is_no_whole_number_is_refused_with_its_place(text: str) -> None:
+    source = f"version: 1\nassociations:\n  - from: contacts\n    to: companies\n    limit: {text}\n"
+    [problem] = refusal(source).problems
+    assert (problem.line, problem.column, problem.path) == (5, 5, "associations[0].limit")
+
+
+def test_an_explicit_portal_has_to_be_there() -> None:
+    data = GOOD | {"portals": {"emea": {"associations": [association("contacts", "companies", limit=1)]}}}
+    for name in ("emea", " emea\n"):
+        assert load_config(data, portal=name).associations[0].limit == 1
+        assert load_config(data).for_portal(name).associations[0].limit == 1
+    with pytest.raises(ConfigError, match='did you mean "emea"'):
+        load_config(data, portal="emae")
+
+
+def test_what_a_file_says_of_a_portal_twice_is_refused() -> None:
+    _, [problem] = check_config(
+        GOOD | {"portals": {"emea ": {"associations": [association("deals", "deals", limit=1)]}}}
+    )
+    assert problem.message == "must not have blanks at its ends"
+
+
+def test_text_is_not_taken_for_a_path() -> None:
+    assert read("version: 1\nassociations: []\n").name == ""
