@@ -84,10 +84,9 @@ def mistakes_fail_parsing(task_id: str) -> Iterator[Mistakes]:
         yield mistakes
     except ValueError as error:
         mistakes.add_error(error)
-    # Raised outside the handler: Airflow shows the last frames of a traceback, and chained ones say the same twice.
     failure = mistakes.error()
     if failure is not None:
-        raise failure
+        raise failure from None
 
 
 def _place_in_dag_file() -> str:

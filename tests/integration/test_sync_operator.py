@@ -412,7 +412,7 @@ def test_literal_mistakes_fail_the_parsing(arguments: dict[str, Any], words: lis
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ("nowhere/limits.yaml", ["nowhere/limits.yaml"]),
+        ("nowhere/limits.txt", ["nowhere/limits.txt"]),
         ("version: 1\nassociations:\n  - {from: contacts, to: 7, limit: 0}\n", ["line 3", "limit"]),
         ("{{ [1] }}", []),
     ],
