@@ -22,6 +22,7 @@ def is_literal(value: Any) -> bool:
     return value is None or isinstance(value, plain_types)
 
 
+_MAX_SHOWN = 100
 _NO_DAG_FILES = frozenset({"airflow", __name__.partition(".")[0], *sys.stdlib_module_names})
 """Packages whose code may stand between a DAG file and the constructor of an operator."""
 
@@ -64,7 +65,9 @@ class Mistakes:
         """Return the error that names every mistake once; None if there is none."""
         if not self._found:
             return None
-        lines = [f"task {self._task_id}: {mistake}" for mistake in dict.fromkeys(self._found)]
+        mistakes = list(dict.fromkeys(self._found))
+        lines = [f"task {self._task_id}: {mistake}" for mistake in mistakes[:_MAX_SHOWN]]
+        lines += [f"... and {len(mistakes) - _MAX_SHOWN} more"] if len(mistakes) > _MAX_SHOWN else []
         if place := _place_in_dag_file():
             lines.append(f"The task is defined in {place}.")
         return InvalidArgumentsError("\n".join(lines))

@@ -641,7 +641,7 @@ def _slip(document: Document, path: DataPath, found: str) -> str:
     """Return a hint where YAML has read less than stands there: ``Contract #1: 2`` is "Contract" and a comment."""
     place = document.place(path)
     line = place.line if place and place.line else 0
-    slips = (find_slip(list(document.lines), number) for number in (line, line + 1))
+    slips = (find_slip(document.lines, number) for number in (line, line + 1))
     slip = next((each for each in slips if each), None)
     return f"; {slip.reason}; {slip.cure}" if slip else _missing_blank(found)
 

@@ -103,15 +103,20 @@ def parse_seconds(values: Mapping[str, Any]) -> dict[str, float]:
     problems = []
     for name, value in values.items():
         try:
-            number = value.total_seconds() if isinstance(value, timedelta) else float(value)
+            is_odd_text = isinstance(value, str) and ("_" in value or not value.isascii())
+            number = math.nan if is_odd_text else _seconds(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if isinstance(value, bool) or not 0 < number < math.inf:
+        if type(value).__name__ in ("bool", "bool_") or not 0 < number < math.inf:
             problems.append(f"{name}: must be a number of seconds above 0, got {_shown(value)}")
         seconds[name] = number
     if problems:
         raise LimitInputsError(problems)
     return seconds
+
+
+def _seconds(value: Any) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
 def check_count(name: str, value: Any) -> int:
@@ -277,8 +282,7 @@ def _parse_input(
         if key not in allowed
     ]
     category = raw.get("category")
-    if isinstance(category, AssociationCategory):
-        category = category.value
+    category = category.value if isinstance(category, AssociationCategory) else stripped(category)
     if "category" in raw and is_known(category) and category not in _CATEGORIES:
         problems.append(f"{where}.category: must be one of {', '.join(_CATEGORIES)}, got {_shown(category)}")
     numbers: dict[str, int] = {}

@@ -61,10 +61,11 @@ DataPath = tuple[str | int, ...]
 
 # libyaml's parser is many times faster; wheels of PyYAML have it, a PyYAML built without it does not.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_LIMITS_LINES = (
-    r"""^\s*[{,]?\s*["']?version["']?:\s*["']?1\b""",
-    r"""^\s*[{,]?\s*["']?associations["']?:\s*(?:\[|#|$)""",
+_LIMITS_LINES = tuple(
+    rf"""^ {{0,20}}[{{,]? {{0,20}}["']?{key}["']?: {{0,20}}{value}"""
+    for key, value in (("version", r"""["']?1\b"""), ("associations", r"(?:\[|#|\r?$)"))
 )
+"""Lines that a file of limits has, and other files have not."""
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 # Characters without width or ink that Unicode counts among letters, marks and symbols.
 _BLANK = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import yaml
@@ -38,6 +38,10 @@ _AT_CONTEXT = ("a simple key", "a quoted scalar", "alias", "anchor")
 
 _LOOK_BACK = 3
 """Lines before the parser's position in which the cause is looked for."""
+
+
+_MAX_LINE = 300
+"""Longest line in which a slip is looked for: the time of the patterns grows with the square of it."""
 
 
 class Explanation(NamedTuple):
@@ -84,14 +88,14 @@ def explain(error: yaml.MarkedYAMLError, text: str, *, quote: bool) -> Explanati
     return Explanation(f"is not valid YAML: {slip.reason}{cure}", slip.line, slip.column)
 
 
-def find_slip(lines: list[str], line: int) -> Slip | None:
+def find_slip(lines: Sequence[str], line: int) -> Slip | None:
     """Return what looks like a slip in a line.
 
     :param line: its number, from 1.
     """
-    if not 1 <= line <= len(lines):
+    text = lines[line - 1] if 1 <= line <= len(lines) else ""
+    if not text or len(text) > _MAX_LINE:
         return None
-    text = lines[line - 1]
     start = re.match(r"\s*(?:-\s+)*(?:[\w$]+:\s+\{\s*)?", text)
     column = start.end() if start else 0
     rest = text[column:].rstrip().rstrip("}").rstrip()

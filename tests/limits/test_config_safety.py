@@ -97,6 +97,10 @@ BOMBS = {
     "a huge number": "version: " + "9" * (MAX_BYTES - 10),
     "list of nothing": "associations: [" + "~," * (MAX_BYTES // 2 - 10) + "]",
     "50 MB": "#" * 50_000_000,
+    "a comment that cuts": "version: 1\nassociations:\n  a #b" + " " * 400_000 + "x\n  c: 1\n",
+    "blank lines": "\n" * 400_000 + "*x*: 1\n",
+    "one line of blanks": "version: 1\nassociations:\n" + " " * 400_000 + "*x*: 1\n",
+    "a list in Python": "{'a': [" + "'x', " * 150_000 + "]",
 }
 
 IN_LITTLE_MEMORY = """

@@ -19,6 +19,7 @@ from airflow_provider_hubassoc.limits.inputs import (
     from_text,
     object_type,
     parse_inputs,
+    parse_seconds,
     stripped,
     whole_number,
 )
@@ -70,6 +71,17 @@ def test_everything_else_is_refused_with_the_argument(value: Any) -> None:
         "inputs[0].typeId",
         "inputs[0].maxToObjectIds",
     ]
+
+
+@pytest.mark.parametrize("value", [numpy_bool(1), True, "1_000", "\uff11", "0x10", "nan", "inf", None, "", [], "1 2"])
+def test_what_is_no_length_of_time_is_refused(value: Any) -> None:
+    with pytest.raises(LimitInputsError, match="timeout: must be a number of seconds above 0"):
+        parse_seconds({"timeout": value})
+
+
+def test_a_category_may_have_blanks_around_it() -> None:
+    [found] = parse_inputs("contacts", "companies", [{"category": " WORK\n", "typeId": 1}], "purge")
+    assert found.to_wire() == {"category": "WORK", "typeId": 1}
 
 
 @pytest.mark.parametrize("value", [0, -1, "-3", 0.0])
