@@ -15,7 +15,9 @@
         associations:
           - {from: contacts, to: companies, limit: 3}
 
-What a file does not mention is left alone.
+What a file does not mention is left alone, unless somebody asks for pruning. A limit that is written as ``null``, or
+with nothing behind the colon, is not managed: it is left alone in any case, and in a portal's overrides it takes back
+what the top of the file declares.
 
 Sources: HubSpot's guide "Associations schema" (what a limit is, names of labels) and its changelog "Introducing custom
 association limits for Associations API" (a label's limit is never above the object limit).
@@ -278,7 +280,7 @@ class LabelConfig(_Strict):
     :param name: when created, HubSpot's internal name; made from the label and the object types by default.
     """
 
-    limit: Limit | None = Field(default=None, description="How many records may have this label")
+    limit: Limit | None = Field(default=None, description="How many records may have this label; null: not managed")
     create_missing: bool = Field(default=False, description="Create the label if the portal does not have it")
     inverse: Annotated[str, Field(min_length=1), AfterValidator(_visible_text)] | None = Field(
         default=None, description="When created: the label seen from the other side"
@@ -338,7 +340,7 @@ class AssociationConfig(_Strict):
 
     from_object_type: ObjectType = Field(alias="from")
     to_object_type: ObjectType = Field(alias="to")
-    limit: Limit | None = Field(default=None, description="Limit of the unlabeled association")
+    limit: Limit | None = Field(default=None, description="Limit of the unlabeled association; null: not managed")
     labels: Annotated[
         dict[Annotated[str, Field(min_length=1), AfterValidator(_visible_text)], LabelConfig],
         BeforeValidator(_none_to_empty(dict), json_schema_input_type=dict[str, LabelConfig] | None),

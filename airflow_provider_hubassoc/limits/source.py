@@ -155,6 +155,9 @@ class ConfigError(ValueError):
         told += [f"  ... and {len(problems) - _MAX_TOLD} more"] if len(problems) > _MAX_TOLD else []
         super().__init__("\n".join([f"{head}:", *told]))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems, self.source), {"retryable": self.retryable}
+
 
 @dataclass(frozen=True)
 class Document:

@@ -62,6 +62,13 @@ def test_an_override_with_empty_lists_manages_nothing_of_them() -> None:
     found = only(declare(base, portals={"p": {"associations": [over]}}), "p")
     assert (found.limit, found.labels["A"].limit, found.types[0].limit) == (5, None, None)
     assert not found.is_prunable
+    assert (
+        not load_config(declare(base, portals={"p": {"associations": [over]}}))
+        .for_portal("p")
+        .for_portal()
+        .associations[0]
+        .is_prunable
+    )
 
 
 @pytest.mark.parametrize("key", ["labels", "types"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,13 @@ def test_what_a_file_says_of_a_portal_twice_is_refused() -> None:
         GOOD | {"portals": {"emea ": {"associations": [association("deals", "deals", limit=1)]}}}
     )
     assert problem.message == "must not have blanks at its ends"
+
+
+def test_an_error_survives_pickling(tmp_path: Path) -> None:
+    for error in (refusal(tmp_path / "none.yaml"), refusal("version: 2\nassociations: [5]\n")):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (copy.problems, copy.source, copy.retryable) == (error.problems, error.source, error.retryable)
+        assert str(copy) == str(error)
 
 
 def test_text_is_not_taken_for_a_path() -> None:
