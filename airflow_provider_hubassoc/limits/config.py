@@ -66,7 +66,7 @@ from airflow_provider_hubassoc.limits.source import (
     show,
     show_exactly,
 )
-from airflow_provider_hubassoc.limits.syntax import find_slip
+from airflow_provider_hubassoc.limits.syntax import COMMENT, find_slip
 
 __all__ = [
     "AssociationConfig",
@@ -630,6 +630,10 @@ def _problem(document: Document, mistake: Mapping[str, Any]) -> Problem:
         message = messages.get(kind, str(mistake["msg"]))
     if isinstance(found, str) and kind in ("model_type", "dict_type", "list_type"):
         message += _slip(document, path, found)
+    if isinstance(found, str) and kind == "limit" and path[-2:-1] == ("labels",):
+        place = document.place(path)
+        slip = find_slip(document.lines, place.line) if place and place.line else None
+        message += f"; {slip.reason}; {slip.cure}" if slip and slip.reason == COMMENT else ""
     return document.problem(path, message, found=found)
 
 

@@ -382,9 +382,8 @@ def _parse(text: str, name: str) -> Document:
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, may_show: bool) -> Problem:
     if isinstance(error, _Refusal):
         mark = _mark(error.problem_mark)
-        slip = find_slip(text.splitlines(), mark.line)
-        is_of_name = slip is not None and slip.column == mark.column
-        cure = f", or {slip.cure}" if slip is not None and is_of_name and may_show else ""
+        slip = find_slip(text.splitlines(), *mark)
+        cure = f", or {slip.cure}" if slip is not None and may_show else ""
         return Problem(f"{error.problem}{cure}", line=mark.line, column=mark.column)
     message, line, column = explain(error, text, quote=may_show)
     return Problem(message, line=line, column=column)
@@ -476,7 +475,8 @@ class _Reader:
             before = self.lines[mark.line - 1][: mark.column - 1] if mark.line <= len(self.lines) else ""
             if not isinstance(key_node, yaml.ScalarNode) or before.rstrip().endswith("?"):
                 slip = find_slip(self.lines, mark.line)
-                message = "a key must be text" + (f"; {slip.cure}" if slip else "")
+                cure = slip.cure if slip else 'quote a template: "{{ ... }}"' if before.endswith("{") else ""
+                message = "a key must be text" + (f"; {cure}" if cure else "")
                 self._problem(message, path, mark)
                 continue
             # The key as it is written: YAML would make a label called "On" true, and one called "2024" a number.

@@ -27,11 +27,14 @@ _REASONS = [
     ("or ']'", "a comma or a closing bracket is missing here"),
     ("a flow mapping", "a comma or a closing brace is missing here"),
     ("a flow sequence", "a comma or a closing bracket is missing here"),
+    ("document start", "only one document is allowed; remove the line with ..."),
     ("a single document", "only one document is allowed; remove the line with ---"),
     ("a block mapping", "a name with a colon was expected here; check quotes and indentation"),
     ("a block collection", "a list item that begins with - was expected here; check the indentation"),
 ]
 """Part of what libyaml or PyYAML says -> the same in our words, which quote nothing of the text."""
+
+COMMENT = "a # after a blank begins a comment in YAML"
 
 _AT_CONTEXT = ("a simple key", "a quoted scalar", "alias", "anchor")
 """Where the beginning of what the parser was reading is a better place than where it gave up."""
@@ -76,6 +79,8 @@ def explain(error: yaml.MarkedYAMLError, text: str, *, quote: bool) -> Explanati
     lines = text.splitlines()
     if mark is not None and mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
         words = _TAB
+    if not words and (quote or not re.search("[\"'`]", error.problem or "")):
+        words = error.problem or ""  # the parser's quotes may hold a part of the text
     message = f"is not valid YAML: {words}" if words else "is not valid YAML"
     if mark is None:
         return Explanation(message)
@@ -88,20 +93,24 @@ def explain(error: yaml.MarkedYAMLError, text: str, *, quote: bool) -> Explanati
     return Explanation(f"is not valid YAML: {slip.reason}{cure}", slip.line, slip.column)
 
 
-def find_slip(lines: Sequence[str], line: int) -> Slip | None:
+def find_slip(lines: Sequence[str], line: int, column: int | None = None) -> Slip | None:
     """Return what looks like a slip in a line.
 
     :param line: its number, from 1.
+    :param column: where the name begins, from 1; by default at the beginning, behind indentation.
     """
     text = lines[line - 1] if 1 <= line <= len(lines) else ""
     if not text or len(text) > _MAX_LINE:
         return None
+    if column is not None:
+        before, rest = text[: column - 1].rstrip(), re.split(r"[,}]", text[column - 1 :])[0]
+        is_name = not before or before.endswith(("-", "{", ",", "?"))
+        found = next(_patterns(rest.rstrip()), None) if is_name else None
+        return Slip(line, column, *found) if found else None
     start = re.match(r"\s*(?:-\s+)*(?:[\w$]+:\s+\{\s*)?", text)
-    column = start.end() if start else 0
-    rest = text[column:].rstrip().rstrip("}").rstrip()
-    for reason, found in _patterns(rest):
-        return Slip(line, column + 1, reason, found)
-    return None
+    index = start.end() if start else 0
+    found = next(_patterns(text[index:].rstrip().rstrip("}").rstrip()), None)
+    return Slip(line, index + 1, *found) if found else None
 
 
 def _slips_before(lines: list[str], index: int) -> Iterator[Slip]:
@@ -117,21 +126,23 @@ def _slips_before(lines: list[str], index: int) -> Iterator[Slip]:
 def _patterns(text: str) -> Iterator[tuple[str, str]]:
     """Yield (reason, cure) for a line without its indentation."""
     if text.startswith(("'", '"')):
-        if found := re.fullmatch(r"""("[^"]*"|'[^']*')\s*[^\s:#,].*?:\s+(\S+)""", text):
-            yield "text goes on after the closing quote", _quoted(text[: found.start(2)].rstrip(" :"), found[2])
+        if found := re.fullmatch(r"""("[^"]*"|'[^']*'):([^\s:]+)""", text):
+            yield "a blank is missing after the colon", f"write: {found[1]}: {found[2]}"
+        elif found := re.fullmatch(r"""((?:"[^"]*"|'[^']*')\s*[^\s:#,][^:]*?)\s*:(?:\s+(\S+))?""", text):
+            yield "text goes on after the closing quote", _quoted(found[1], found[2])
         return
     special = re.fullmatch(r"([*&!%@`|>?\[{].*?)\s*:(?:\s+(\S.*))?", text) or re.fullmatch(r"(\?\s.*)()", text)
     if special and not re.match(r"""\{\s*["']?[\w$ ]+["']?:""", text):
         yield f"a name that begins with {text[0]} means something else in YAML", _quoted(special[1], special[2])
         return
-    if found := re.fullmatch(r"([^#:]+?\s#[^\s:][^:]*?)\s*:\s+(\S+)", text):
-        yield "a # after a blank begins a comment in YAML", _quoted(found[1], found[2])
+    if found := re.fullmatch(r"([^#\"']+?\s#[^\s:][^:]*?)\s*:(?:\s+(\S+))?", text):
+        yield COMMENT, _quoted(found[1], found[2])
     elif found := re.fullmatch(r"([^#\[{]+?:\s+[^#\[{]*?):\s+(\S+)", text):
         yield "a name with a colon and a blank means something else in YAML", _quoted(found[1], found[2])
     elif found := re.fullmatch(r"([^#:\"']+?):([^\s:\"'/]+)", text):
         yield "a blank is missing after the colon", f"write: {found[1]}: {found[2]}"
     elif found := re.fullmatch(r"([^#:\"',\[\]{}]+?)\s+(\d+|unlimited)", text):
-        yield "a colon is missing", f"write: {found[1]}: {found[2]}"
+        yield "a colon is missing", f"write: {found[1].rstrip(' =')}: {found[2]}"
     elif found := re.match(r"[^#:\"']+?:\s+([*&!%@`|>][^#]*)", text):
         yield f"a value that begins with {found[1][0]} means something else in YAML", f"quote it: {_text(found[1])}"
 
