@@ -49,7 +49,8 @@ class Mistakes:
     def collected(self, argument: str = "") -> Iterator[None]:
         """Add the mistakes that a check raises as :class:`ValueError`, and go on behind the block.
 
-        :param argument: the argument that is checked, for errors that do not name it, such as ``ConfigError``.
+        :param argument: the argument that is checked, for errors that do not name it; of ``ConfigError`` it is
+            ``config``.
         """
         try:
             yield
@@ -58,6 +59,10 @@ class Mistakes:
 
     def add_error(self, error: ValueError, argument: str = "") -> None:
         """Add the mistakes that an error tells of."""
+        from airflow_provider_hubassoc.limits.source import ConfigError  # only once something is wrong
+
+        if isinstance(error, ConfigError):
+            argument = argument or "config"
         prefix = f"{argument}: " if argument else ""
         self._found += [f"{prefix}{problem}" for problem in getattr(error, "problems", None) or [error]]
 

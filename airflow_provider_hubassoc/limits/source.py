@@ -254,7 +254,8 @@ def read(source: str | Path | Mapping[str, Any]) -> Document:
         # Jinja leaves line breaks around a path, and turns a dict into its text in Python's spelling.
         stripped = source.strip()
         if stripped.lower() in ("none", "null") or source.strip(" ") == "":
-            raise ConfigError([Problem(f"allowed: a mapping, or the path of a file; {PASS_DATA}", found=show(source))])
+            message = f"allowed: a mapping, or the path of a file; {PASS_DATA}"
+            raise ConfigError([Problem(message, line=1, found=show(source), column=1)])
         if stripped.startswith("{"):
             return _parse_data(stripped, source)
         if "\n" in stripped or ("\n" in source and not stripped.lower().endswith(SUFFIXES)):

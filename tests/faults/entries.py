@@ -302,8 +302,15 @@ def _names_a_setting(case: Any, error: HubSpotSettingsError) -> bool:
 
 def _begins_with(*places: str) -> Callable[[Any, Any], bool]:
     """Tell whether every mistake begins with its place."""
-    pattern = re.compile("|".join(places))
-    return lambda case, error: all(pattern.match(each) for each in str(error).splitlines()[1:] or [str(error)])
+    pattern = re.compile(f"(?:task task: )?(?:{'|'.join(places)})")
+
+    def is_told(case: Any, error: Exception) -> bool:
+        lines = str(error).splitlines()
+        # What fails the parsing ends with the place in the DAG file; everything else begins with a headline.
+        mistakes = lines[:-1] if lines[-1].startswith("The task is defined in ") else lines[1:] or lines
+        return all(pattern.match(each) or each.startswith("... and ") for each in mistakes)
+
+    return is_told
 
 
 def _names_a_field(model: type[BaseModel], prefix: str) -> Callable[[Any, Any], bool]:
@@ -319,7 +326,14 @@ def _names_a_field(model: type[BaseModel], prefix: str) -> Callable[[Any, Any], 
     return is_told
 
 
-_WHOLE = ("larger than", "holds more than", "nested too deeply", "is not a file of association limits", "is not UTF-8")
+_WHOLE = (
+    "is empty",
+    "larger than",
+    "holds more than",
+    "nested too deeply",
+    "is not a file of association limits",
+    "is not UTF-8",
+)
 
 
 def _names_a_line(case: Any, error: ConfigError) -> bool:

@@ -67,7 +67,7 @@ def test_a_mistake_of_the_sync_operator_is_told_alike(tmp_path: Path) -> None:
         '    HubSpotAssociationLimitsSyncOperator(task_id="sync", config={"version": 1, "associations": [5]})\n'
     )
     error = import_error(BundleDagBag, tmp_path, text)
-    assert error.count("associations[0]: found 5; allowed: a mapping") == 1
+    assert error.count("task sync: config: associations[0]: found 5; allowed: a mapping") == 1
     assert f"{tmp_path / 'limits.py'}, line 4" in error
 
 
