@@ -603,8 +603,10 @@ def _is_path(source: object) -> bool:
 
 def _problem(document: Document, mistake: Mapping[str, Any]) -> Problem:
     """Say one of pydantic's errors in the words of the file."""
-    path: DataPath = tuple(part for part in mistake["loc"] if part != "[key]")
+    path: DataPath = mistake["loc"]
     kind, found = mistake["type"], mistake["input"]
+    if path[-1:] == ("[key]",) and kind != "extra_forbidden":  # pydantic's word for the key itself
+        path = path[:-1]
     if kind == "missing":
         return document.problem(path, "is missing")
     if kind == "extra_forbidden":

@@ -283,7 +283,9 @@ def _parse_data(text: str, source: str) -> Document:
     try:
         return _parse(source, "")
     except ConfigError as error:
-        raise ConfigError([*error.problems, Problem(f"where this is a template, {PASS_DATA}")]) from None
+        first, *others = error.problems
+        message = f"{first.message}; where this is a template, {PASS_DATA}"
+        raise ConfigError([replace(first, message=message), *others]) from None
 
 
 def _read_file(path: Path) -> Document:

@@ -199,6 +199,14 @@ def test_a_message_shows_little_of_what_it_found() -> None:
     assert max(map(len, text.splitlines())) < 250
 
 
+def test_a_key_may_be_called_like_a_word_of_pydantic_s() -> None:
+    assert "[key]" in problems_of({"version": 1, "associations": [], "[key]": None})[0]
+    config = load_config(declare(association("contacts", "deals", labels={"[key]": 1})))
+    assert list(config.associations[0].labels) == ["[key]"]
+    [problem] = problems_of(declare(association("contacts", "deals", labels={"[key]": "x"})))
+    assert problem.startswith('associations[0].labels["[key]"]: found "x"')
+
+
 def test_an_alias_bomb_costs_nothing() -> None:
     bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
     start = time.monotonic()
