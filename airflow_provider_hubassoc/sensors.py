@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_hubassoc.hooks import HubSpotHook
     from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+
+_TRIGGERER_GRACE = 300.0
+"""Seconds after the timeout at which Airflow itself ends a deferred wait, if no triggerer has ended it."""
 
 
 class HubSpotAssociationLimitsSensor(BaseSensorOperator):
@@ -158,7 +160,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         if self._hook is None:
             self._hook = HubSpotHook(self.hubspot_conn_id)
         if self._watch is None:
-            self._watch = Wait(self._operation(), started_at=time.time(), **self._wait_options())
+            self._watch = Wait(self._operation(), **self._wait_options())
             self._watch.failures = self._remembered_failures(context)
         return self._hook, self._watch
 
@@ -203,12 +205,12 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             trigger=HubSpotAssociationLimitsTrigger(
                 hubspot_conn_id=self.hubspot_conn_id,
                 operation=watch.operation.to_dict(),
-                started_at=watch.started_at,
-                not_before=time.time() + watch.not_sooner,
+                waited=watch.elapsed,
+                hold=watch.hold,
                 **self._wait_options(),
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            timeout=timedelta(seconds=max(0.0, self.timeout - watch.elapsed) + _TRIGGERER_GRACE),
         )
 
     # -- failed reads in a row, across reschedules (Airflow 3.3; before, only the timeout bounds them) --

@@ -75,7 +75,7 @@ class Portal:
         """
         since = time.monotonic()
         while not wait.operation.is_over:
-            delay = wait.next_delay(time.time())
+            delay = wait.next_delay()
             if wait.operation.link_to_read:
                 await asyncio.sleep(delay)
                 wait.poll(await self._read_link(wait.operation))

@@ -45,12 +45,15 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
 
     :param hubspot_conn_id: id of the connection; it is read here, no secret is serialized.
     :param operation: the handle of the operation.
-    :param started_at: when the wait began, seconds since the epoch.
-    :param timeout: how long it may last, seconds; None for ever.
+    :param timeout: how long the wait may last, seconds; None for no limit. Measured in the triggerer; if a triggerer
+        restarts, the wait is measured from there, and Airflow's own timeout of the deferral ends it.
     :param poll_interval: about how long to wait before the first read, seconds; the waits then grow.
     :param max_poll_interval: the longest time between two reads, seconds.
-    :param max_poll_failures: after so many failed reads in a row the wait is given up.
-    :param not_before: when HubSpot may be asked again, if it has said so already; seconds since the epoch.
+    :param max_poll_failures: number of failed reads in a row that ends the wait.
+    :param waited: seconds that were waited before the task was deferred.
+    :param hold: seconds from now for which HubSpot has asked not to be read.
+    :param started_at: ignored; triggers stored by earlier versions have it.
+    :param not_before: ignored; triggers stored by earlier versions have it.
     """
 
     def __init__(
@@ -58,28 +61,30 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
         *,
         hubspot_conn_id: str,
         operation: dict[str, Any],
-        started_at: float,
         timeout: float | None,
         poll_interval: float,
         max_poll_interval: float,
         max_poll_failures: int,
-        not_before: float = 0.0,
+        waited: float = 0.0,
+        hold: float = 0.0,
+        started_at: float | None = None,
+        not_before: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hubspot_conn_id = hubspot_conn_id
         self.operation = operation
-        self.started_at = started_at
         self.timeout = timeout
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.max_poll_failures = max_poll_failures
-        self.not_before = not_before
+        self.waited = waited
+        self.hold = hold
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments; after a restart the wait goes on where its clock says."""
+        """Return the class path and the arguments."""
         names = (
-            *("hubspot_conn_id", "operation", "started_at", "timeout"),
-            *("poll_interval", "max_poll_interval", "max_poll_failures", "not_before"),
+            *("hubspot_conn_id", "operation", "timeout"),
+            *("poll_interval", "max_poll_interval", "max_poll_failures", "waited", "hold"),
         )
         return _class_path(self), {name: getattr(self, name) for name in names}
 
@@ -87,13 +92,13 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
         """Wait, then yield the one event."""
         wait = Wait(
             BatchOperation.from_dict(self.operation),
-            started_at=self.started_at,
+            waited=self.waited,
             timeout=self.timeout,
             poll_interval=self.poll_interval,
             max_poll_interval=self.max_poll_interval,
             max_poll_failures=self.max_poll_failures,
         )
-        wait.not_sooner = max(0.0, self.not_before - time.time())
+        wait.hold = self.hold
         event = await _watched(self.hubspot_conn_id, [wait])
         yield TriggerEvent({**event, "operation": wait.operation.to_dict()})  # type: ignore[no-untyped-call]
 
@@ -107,8 +112,8 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
     :param hubspot_conn_id: id of the connection; it is read here, no secret is serialized.
     :param operations: for each direction that was written, the handle of what a read of it shall show.
     :param report: what became of every change, to be handed on.
-    :param started_at: when the wait began, seconds since the epoch.
-    :param timeout: how long it may last, seconds.
+    :param timeout: how long the wait may last, seconds; measured in the triggerer.
+    :param started_at: ignored; triggers stored by earlier versions have it.
     """
 
     def __init__(
@@ -117,19 +122,18 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
         hubspot_conn_id: str,
         operations: list[dict[str, Any]],
         report: dict[str, Any],
-        started_at: float,
         timeout: float,
+        started_at: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hubspot_conn_id = hubspot_conn_id
         self.operations = operations
         self.report = report
-        self.started_at = started_at
         self.timeout = timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        names = ("hubspot_conn_id", "operations", "report", "started_at", "timeout")
+        names = ("hubspot_conn_id", "operations", "report", "timeout")
         return _class_path(self), {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -137,7 +141,6 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
         waits = [
             Wait(
                 BatchOperation.from_dict(handle),
-                started_at=self.started_at,
                 timeout=self.timeout,
                 poll_interval=1.0,
                 max_poll_interval=15.0,

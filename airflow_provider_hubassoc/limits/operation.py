@@ -15,6 +15,7 @@ import logging
 import math
 import random
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -292,22 +293,24 @@ class Wait:
     ::
 
         while not wait.operation.is_over:
-            sleep(wait.next_delay(now()))
+            sleep(wait.next_delay())
             wait.poll(read)
 
+    The wait measures time by the monotonic clock of its own process, so clocks that are wrong or changed do no harm.
+
     :param operation: the operation as it is known at the start.
-    :param started_at: when the wait began, seconds since the epoch; wall clock, to survive a change of process.
-    :param timeout: how long it may last, seconds; None for ever.
+    :param waited: seconds that were waited before, in another process.
+    :param timeout: how long the wait may last, seconds; None for no limit. At least one read is made in any case.
     :param poll_interval: about how long after the start the first read is made, seconds.
     :param max_poll_interval: the longest time between two reads, seconds.
-    :param max_poll_failures: after so many failed reads in a row the wait is given up.
+    :param max_poll_failures: number of failed reads in a row that ends the wait.
     """
 
     def __init__(
         self,
         operation: BatchOperation,
         *,
-        started_at: float,
+        waited: float = 0.0,
         timeout: float | None,
         poll_interval: float,
         max_poll_interval: float,
@@ -315,22 +318,28 @@ class Wait:
     ) -> None:
         self.operation = operation
         self.failures = 0
-        self.not_sooner = 0.0
+        self.hold = 0.0
         """Seconds for which HubSpot asked not to be read, with the latest read."""
-        self.started_at = started_at
+        self._began = time.monotonic() - max(0.0, waited)
+        self._has_read = False
         self._timeout = timeout
         self._poll_interval = poll_interval
         self._max_poll_interval = max_poll_interval
         self._max_poll_failures = max_poll_failures
 
-    def next_delay(self, now: float) -> float:
+    @property
+    def elapsed(self) -> float:
+        """Seconds waited so far."""
+        return time.monotonic() - self._began
+
+    def next_delay(self) -> float:
         """Return how long to sleep before the next read, seconds.
 
-        :raises HubSpotOperationTimeoutError: if the time is up.
+        :raises HubSpotOperationTimeoutError: if the time is up and a read has been made.
         :raises HubSpotPollError: as :meth:`delay_after`.
         """
-        elapsed = max(0.0, now - self.started_at)
-        if self._timeout is not None and elapsed >= self._timeout:
+        elapsed = self.elapsed
+        if self._has_read and self._timeout is not None and elapsed >= self._timeout:
             raise HubSpotOperationTimeoutError(
                 f"The limits {self.operation.direction} were not settled within {self._timeout:g} s"
                 f" (status {self.operation.status.value}, {len(self.operation.unconfirmed)} not confirmed)"
@@ -344,13 +353,13 @@ class Wait:
         :raises HubSpotPollError: if HubSpot asks to be left alone for longer than that.
         """
         left = math.inf if self._timeout is None else max(0.0, self._timeout - elapsed)
-        if self.not_sooner > left:
+        if self.hold > left:
             raise HubSpotPollError(
-                f"HubSpot asks not to be read for {self.not_sooner:g} s, and the wait for the limits"
+                f"HubSpot asks not to be read for {self.hold:g} s, and the wait for the limits"
                 f" {self.operation.direction} has {left:g} s left; the operation itself may have succeeded",
-                retry_after=self.not_sooner,
+                retry_after=self.hold,
             )
-        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self.not_sooner))
+        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self.hold))
 
     def poll(self, read: Callable[[BatchOperation], BatchOperation]) -> None:
         """Read the operation's state once. A failed read is not a failed operation.
@@ -359,14 +368,15 @@ class Wait:
         :raises HubSpotPollError: after ``max_poll_failures`` failed reads in a row.
         :raises HubSpotError: if no later read can succeed either (authentication, scopes ...).
         """
-        self.not_sooner = 0.0
+        self.hold = 0.0
+        self._has_read = True
         try:
             self.operation = read(self.operation)
         except HubSpotError as error:
             if not error.retryable:
                 raise
             self.failures += 1
-            self.not_sooner = error.retry_after or 0.0
+            self.hold = error.retry_after or 0.0
             if self.failures >= self._max_poll_failures:
                 raise HubSpotPollError(
                     f"Reading the limits {self.operation.direction} failed {self.failures} times in a row;"

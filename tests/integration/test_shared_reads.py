@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -35,7 +34,7 @@ def wait_for(type_id: int = 279, limit: int = 5, pair: tuple[str, str] = PAIR, *
         "inputs": [{"category": HUBSPOT, "typeId": type_id, "maxToObjectIds": limit}],
     }
     options = {
-        **{"started_at": time.time(), "timeout": 30.0, "poll_interval": 0.3},
+        **{"timeout": 30.0, "poll_interval": 0.3},
         **{"max_poll_interval": 0.3, "max_poll_failures": 5, **options},
     }
     return Wait(BatchOperation.from_dict(handle), **options)
