@@ -97,9 +97,14 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
             poll_interval=self.poll_interval,
             max_poll_interval=self.max_poll_interval,
             max_poll_failures=self.max_poll_failures,
+            connection_name=self.hubspot_conn_id,
+            token_worked=True,
+            on_change=log.info,
         )
         wait.hold = self.hold
+        log.info("Waiting for %s (connection %s)", wait.operation.title, self.hubspot_conn_id)
         event = await _watched(self.hubspot_conn_id, [wait])
+        _log_end(event, wait)
         yield TriggerEvent({**event, "operation": wait.operation.to_dict()})  # type: ignore[no-untyped-call]
 
 
@@ -145,10 +150,15 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
                 poll_interval=1.0,
                 max_poll_interval=15.0,
                 max_poll_failures=5,
+                connection_name=self.hubspot_conn_id,
+                token_worked=True,
             )
             for handle in self.operations
         ]
+        log.info("Verifying %d directions (connection %s)", len(waits), self.hubspot_conn_id)
         event = await _watched(self.hubspot_conn_id, waits)
+        for wait in waits:
+            _log_end(event, wait)
         operations = [wait.operation.to_dict() for wait in waits]
         yield TriggerEvent({**event, "operations": operations, "report": self.report})  # type: ignore[no-untyped-call]
 
@@ -346,6 +356,15 @@ async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any
             for watch in watches:
                 watch.cancel()
     return {"outcome": OVER}
+
+
+def _log_end(event: dict[str, Any], wait: Wait) -> None:
+    """Log what a wait has seen in the end."""
+    operation = wait.operation
+    if event["outcome"] == OVER or not operation.missing:
+        log.info("The limits %s are %s after %.1f s", operation.direction, operation.status.value, wait.elapsed)
+    else:
+        log.info("The limits %s after %.1f s: %s", operation.direction, wait.elapsed, "; ".join(operation.missing))
 
 
 def _class_path(trigger: BaseTrigger) -> str:

@@ -104,7 +104,8 @@ def test_the_last_read_is_made_when_time_is_up() -> None:
     with pytest.raises(HubSpotOperationTimeoutError) as error:
         wait.next_delay()
     assert str(error.value) == (
-        "The limits contacts -> companies were not settled within 100 s (status PENDING, 1 not confirmed)"
+        "The limits contacts -> companies were not settled within 100 s (status PENDING): HUBSPOT_DEFINED 279: not"
+        " read yet, should be 5. Check the limits in HubSpot, and increase the timeout if HubSpot needs more time."
     )
     assert error.value.retryable
 
