@@ -231,7 +231,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
                 try:
                     state = await shared.call(read)
                 except HubSpotError as error:
-                    log.warning("The limits %s -> %s could not be read: %s", *ends, error)
+                    log.warning("The limits %s -> %s (connection %s) could not be read: %s", *ends, conn_id, error)
                     pause = max(pause, error.retry_after or 0.0)
                 else:
                     yield state

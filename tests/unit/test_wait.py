@@ -209,3 +209,41 @@ def test_what_is_read_is_kept() -> None:
     wait = wait_for()
     wait.poll(lambda operation: operation.with_answer(BatchAnswer.model_validate({"status": "CANCELED"})))
     assert wait.operation.has_failed
+
+
+COMPLETE = BatchAnswer.model_validate({"status": "COMPLETE"})
+
+
+def test_the_read_after_completion_is_due_at_once_and_the_waits_grow_from_there() -> None:
+    wait = Wait(
+        PENDING.model_copy(update={"verify": True}),
+        waited=300.0,
+        timeout=None,
+        poll_interval=5.0,
+        max_poll_interval=60.0,
+        max_poll_failures=3,
+    )
+    assert wait.next_delay() >= 48
+    wait.poll(lambda operation: operation.with_answer(COMPLETE))
+    assert wait.next_delay() == 0
+    wait.poll(lambda operation: operation.with_limits([]))
+    assert 4 <= wait.next_delay() <= 5.5
+
+
+def test_a_completed_batch_that_is_to_be_verified_is_read_at_once() -> None:
+    done = PENDING.with_answer(COMPLETE).model_copy(update={"verify": True})
+    wait = Wait(done, timeout=None, poll_interval=5.0, max_poll_interval=60.0, max_poll_failures=3)
+    assert wait.next_delay() == 0
+    wait.poll(failing(HubSpotUnavailableError("x")))
+    assert wait.next_delay() >= 4
+
+
+def test_only_the_first_rejection_of_a_token_that_has_worked_is_a_failed_read() -> None:
+    wait = wait_for(token_worked=True)
+    wait.poll(failing(HubSpotAuthenticationError("x")))
+    assert wait.failures == 1
+    wait.poll(unchanged)
+    wait.poll(failing(HubSpotAuthenticationError("x")))
+    assert wait.failures == 1
+    with pytest.raises(HubSpotAuthenticationError):
+        wait.poll(failing(HubSpotAuthenticationError("x")))
