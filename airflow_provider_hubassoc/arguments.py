@@ -35,10 +35,12 @@ class Mistakes:
     """Collects the mistakes in one task's arguments.
 
     :param task_id: of the task.
+    :param is_parsing: whether a DAG file is being parsed, so that the error names the line that makes the task.
     """
 
-    def __init__(self, task_id: str) -> None:
+    def __init__(self, task_id: str, *, is_parsing: bool = True) -> None:
         self._task_id = task_id
+        self._is_parsing = is_parsing
         self._found: list[str] = []
 
     def add(self, mistake: str) -> None:
@@ -73,21 +75,22 @@ class Mistakes:
         mistakes = list(dict.fromkeys(self._found))
         lines = [f"task {self._task_id}: {mistake}" for mistake in mistakes[:_MAX_SHOWN]]
         lines += [f"... and {len(mistakes) - _MAX_SHOWN} more"] if len(mistakes) > _MAX_SHOWN else []
-        if place := _place_in_dag_file():
+        if self._is_parsing and (place := _place_in_dag_file()):
             lines.append(f"The task is defined in {place}.")
         return InvalidArgumentsError("\n".join(lines))
 
 
 @contextmanager
-def mistakes_fail_parsing(task_id: str) -> Iterator[Mistakes]:
+def mistakes_fail_parsing(task_id: str, *, is_parsing: bool = True) -> Iterator[Mistakes]:
     """Raise one :class:`InvalidArgumentsError` with every mistake in the arguments of a task.
 
     Checks run inside ``with mistakes.collected():`` one after the other, so that one mistake does not hide the next;
     a :class:`ValueError` that leaves the block is a mistake, too.
 
     :param task_id: of the task, as the person knows it (``self.task_id``).
+    :param is_parsing: False where a running task checks its rendered arguments.
     """
-    mistakes = Mistakes(task_id)
+    mistakes = Mistakes(task_id, is_parsing=is_parsing)
     try:
         yield mistakes
     except ValueError as error:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import re
+import unicodedata
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, AssetWatcher
+
+log = logging.getLogger(__name__)
+
+_MAX_LENGTH = 200
+"""Longest text that becomes part of a name; Airflow allows 1500 characters for a name, and a URI holds it too."""
 
 LIMITS_CHANGED = AssetAlias("hubspot_association_limits")
 """Every sync that changed a portal adds an event of the portal's asset to this alias."""
@@ -13,12 +22,12 @@ LIMITS_CHANGED = AssetAlias("hubspot_association_limits")
 def association_limits_asset(portal_id: int | str) -> Asset:
     """Return the asset that stands for a portal's association limits.
 
+    Its name and URI are ASCII text, because Airflow on MySQL stores nothing else.
+
     :param portal_id: the portal's id, or another name of it where the id cannot be read.
     """
-    return Asset(
-        name=f"hubspot_association_limits_{portal_id}",
-        uri=f"hubspot://{portal_id}/association-limits",
-    )
+    name = _identifier(str(portal_id))
+    return Asset(name=f"hubspot_association_limits_{name}", uri=f"hubspot://{name}/association-limits")
 
 
 def drift_watchers(
@@ -28,21 +37,42 @@ def drift_watchers(
 
     :param config: the declared limits: path of a YAML or JSON file, its text, or a dict; read when the DAG file is.
     :param hubspot_conn_id: connection of type ``hubspot``.
-    :param portal: what the portal is called in the file's ``portals``; by default the connection's id. Name the
-        portal's id here if the file does: nothing is asked of HubSpot when a DAG file is read.
+    :param portal: the portal's name in the file's ``portals``; by default the connection's id. If the file uses the
+        portal's id, pass it here: parsing a DAG file sends no request to HubSpot.
     :param options: ``poll_interval``, ``settle_seconds``, ``repeat_seconds`` of
         :class:`~airflow_provider_hubassoc.triggers.HubSpotAssociationLimitsDriftTrigger`.
-    :raises ConfigError: with every mistake of the file.
+    :raises ConfigError: with every mistake of the file, or if it has no such ``portal``.
     """
+    from airflow_provider_hubassoc.hubspot.object_types import display_name
     from airflow_provider_hubassoc.limits.config import load_config
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 
     watchers = []
-    for association in load_config(config).for_portal(portal if portal is not None else hubspot_conn_id).associations:
+    hubspot_conn_id = hubspot_conn_id.strip()
+    loaded = load_config(config)
+    if note := loaded.portal_note(hubspot_conn_id, named=portal):
+        log.info("Drift watchers of connection %s: %s", hubspot_conn_id, note)
+    for association in loaded.for_portal(hubspot_conn_id, named=portal).associations:
         trigger = HubSpotAssociationLimitsDriftTrigger(
             association=association.model_dump(mode="json", by_alias=True, exclude_unset=True),
             hubspot_conn_id=hubspot_conn_id,
             **options,
         )
-        watchers.append(AssetWatcher(name=f"{hubspot_conn_id} {association.direction}", trigger=trigger))
+        ends = " -> ".join(map(display_name, (association.from_object_type, association.to_object_type)))
+        watchers.append(AssetWatcher(name=_ascii(f"{hubspot_conn_id} {ends}", r"[ -~]+"), trigger=trigger))
     return watchers
+
+
+def _identifier(text: str) -> str:
+    """Return a text as it can be part of a name and of the host of a URI."""
+    return _ascii(text, r"[A-Za-z0-9_.~-]+")
+
+
+def _ascii(text: str, allowed: str) -> str:
+    """Return the text itself if it is short and allowed, else what is left of it with a digest that keeps it unique."""
+    if len(text) <= _MAX_LENGTH and re.fullmatch(allowed, text):
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    kept = "_".join(re.findall(allowed, plain))[: _MAX_LENGTH - 13]
+    return f"{kept}-{digest}" if kept else digest

@@ -29,7 +29,7 @@ def is_permanent(error: BaseException) -> bool:
 
     if isinstance(error, (*_our_errors(), ConfigError)):
         return not error.retryable
-    return isinstance(error, (LimitInputsError, OperationHandleError, StalePlanError))
+    return isinstance(error, (AirflowFailException, LimitInputsError, OperationHandleError, StalePlanError))
 
 
 def _our_errors() -> tuple[type[HubSpotError], type[ApplyError]]:

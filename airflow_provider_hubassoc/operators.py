@@ -200,7 +200,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             self._publish_portal(context, hook)
             sent_before = self._sent_before(context, inputs, wait_options["timeout"])
             if sent_before is not None:
-                operation, started_at = sent_before
+                operation, waited = sent_before
             else:
                 self._sleep(0)  # raises if the task has been killed meanwhile
                 operation = hook.submit_operation(
@@ -211,16 +211,16 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
                     verify=self.verify,
                     resend=context["ti"].try_number > 1,
                 )
-                started_at = time.time()
+                waited = 0.0
             if operation.is_over:
                 return self._finish(context, lambda: operation)
-            self._remember(context, operation, started_at)  # first of all, for a worker may die at any time
+            self._remember(context, operation, waited)  # first of all, for a worker may die at any time
             self._publish(context, operation)
             if not self.wait_for_completion:
                 self._forget(context)
                 return operation.to_dict()
             self.log.info("%s is %s; waiting", _title(operation), operation.status.value)
-            wait_options["started_at"] = started_at
+            wait_options["waited"] = waited
             if self.deferrable:
                 self._defer(operation, wait_options)
             return self._finish(context, lambda: self._wait(hook, operation, wait_options))
@@ -252,7 +252,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
 
         wait = Wait(operation, **wait_options)
         while not wait.operation.is_over:
-            self._sleep(wait.next_delay(time.time()))
+            self._sleep(wait.next_delay())
             wait.poll(hook.refresh_operation)
         return wait.operation
 
@@ -262,8 +262,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         # Airflow does not apply execution_timeout to a task that waits in the triggerer.
         limits = [wait_options["timeout"]]
         if self.execution_timeout is not None:
-            waited = time.time() - wait_options["started_at"]
-            limits.append(waited + self.execution_timeout.total_seconds())
+            limits.append(wait_options["waited"] + self.execution_timeout.total_seconds())
         timeout = min((limit for limit in limits if limit is not None), default=None)
         self.defer(
             trigger=HubSpotAssociationLimitsTrigger(
@@ -272,7 +271,9 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
                 **{**wait_options, "timeout": timeout},
             ),
             method_name="execute_complete",
-            timeout=None if timeout is None else timedelta(seconds=timeout + _TRIGGERER_GRACE),
+            timeout=None
+            if timeout is None
+            else timedelta(seconds=max(0.0, timeout - wait_options["waited"]) + _TRIGGERER_GRACE),
         )
 
     # -- what others see --
@@ -297,12 +298,11 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
 
     # -- across tries (Airflow 3.3) --
 
-    def _remember(self, context: Context, operation: BatchOperation, started_at: float) -> None:
+    def _remember(self, context: Context, operation: BatchOperation, waited: float) -> None:
         """Keep the handle where the next try finds it, should this one break off while it waits."""
         if store := context.get("task_state_store"):
-            store.set(
-                _STORE_KEY, {**operation.to_dict(), "started_at_epoch": started_at, "conn_id": self.hubspot_conn_id}
-            )
+            began = time.time() - waited
+            store.set(_STORE_KEY, {**operation.to_dict(), "started_at_epoch": began, "conn_id": self.hubspot_conn_id})
 
     def _forget(self, context: Context) -> None:
         if store := context.get("task_state_store"):
@@ -311,9 +311,11 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _sent_before(
         self, context: Context, inputs: list[LimitInput], timeout: float | None
     ) -> tuple[BatchOperation, float] | None:
-        """Return the operation that an earlier try has sent and not seen the end of, and when its wait began.
+        """Return the operation that an earlier try has sent and not seen the end of, and the seconds waited for it.
 
         None if there is none, if it was another one, or if its time is up: much may have changed in the portal since.
+        The clocks of two workers may differ. If they make the wait too old, the batch is sent again, which is
+        harmless; if they put its start in the future, the wait begins now.
         """
         from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
 
@@ -327,10 +329,11 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         asked = (self.action, self.from_object_type, self.to_object_type, inputs, self.hubspot_conn_id)
         if (sent.action, sent.from_object_type, sent.to_object_type, sent.inputs, conn_id) != asked:
             return None
-        if not time.time() - started_at < (_LONGEST_PICK_UP if timeout is None else timeout):
+        waited = max(0.0, time.time() - started_at)
+        if not waited < (_LONGEST_PICK_UP if timeout is None else timeout):
             return None
         self.log.info("%s was sent by an earlier try; waiting for it", _title(sent))
-        return sent, started_at
+        return sent, waited
 
 
 class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
@@ -516,7 +519,6 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
                 hubspot_conn_id=self.hubspot_conn_id,
                 operations=operations,
                 report=report,
-                started_at=time.time(),
                 timeout=timeout,
             ),
             method_name="execute_complete",

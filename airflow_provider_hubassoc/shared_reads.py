@@ -2,9 +2,11 @@
 
 A thousand operations that wait for the limits of one direction need one answer of HubSpot's at a time, not a thousand:
 whoever is due first reads, and what the read shows counts for all. A read that fails and may yet succeed counts for
-those alone who come to be due before the next one, or else the most impatient wait would use up the patience of all.
+those alone who come to be due before the next one; otherwise the wait with the shortest interval would exhaust every
+wait's ``max_poll_failures``.
 
-Every request runs in a thread, through the same client as in a worker.
+Every request runs in a thread, through the same client as in a worker. Each connection has threads of its own, so
+that a portal which answers slowly delays no other.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ T = TypeVar("T")
 _Outcome = Callable[[BatchOperation], BatchOperation]
 """What a read makes of an operation: the operation with what was read, or the error of the read."""
 
-_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hubspot")
-"""For all requests of a triggerer to HubSpot: slow answers must not take the few threads that all triggers share."""
+_THREADS_PER_CONNECTION = 8
+"""Requests to one portal at the same time. HubSpot permits 10 to 19 requests a second."""
 
 _CONNECTION_SECONDS = 300.0
 """How long a connection is taken to be as it was read: waits go on for hours, watches for months, and tokens are
@@ -61,9 +63,14 @@ class Portal:
         self._directions: dict[tuple[str, str], _Direction] = {}
         self._held_until = 0.0
         self._held_by: HubSpotError | None = None
+        self._portal_id: int | None = None
+        self._threads = ThreadPoolExecutor(_THREADS_PER_CONNECTION, thread_name_prefix="hubspot")
 
     def close(self) -> None:
-        """Close the network connections."""
+        """Close the network connections, and let the threads end with the requests they are making."""
+        for direction in self._directions.values():
+            direction.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._hook is not None:
             self._hook.close()
 
@@ -75,7 +82,9 @@ class Portal:
         """
         since = time.monotonic()
         while not wait.operation.is_over:
-            delay = wait.next_delay(time.time())
+            delay = wait.next_delay()
+            if wait.reads_now:
+                since = time.monotonic()  # the batch has just been completed, which earlier reads do not show
             if wait.operation.link_to_read:
                 await asyncio.sleep(delay)
                 wait.poll(await self._read_link(wait.operation))
@@ -93,16 +102,28 @@ class Portal:
             raise HubSpotError.from_dict({**self._held_by.to_dict(), "retry_after": left})
         try:
             try:
-                return await _in_thread(read, client.without_retries())
+                return await self._in_thread(read, client.without_retries())
             except HubSpotAuthenticationError:
                 newer = await self._client(but_not=client)
                 if newer is client:
                     raise
-                return await _in_thread(read, newer.without_retries())
+                return await self._in_thread(read, newer.without_retries())
         except HubSpotError as error:
             if error.retry_after:
                 self._held_until, self._held_by = time.monotonic() + error.retry_after, error.with_traceback(None)
             raise
+
+    async def portal_id(self) -> int | None:
+        """Return the portal's id; None if HubSpot does not tell it."""
+        if self._portal_id is None:
+            try:
+                self._portal_id = (await self.call(lambda client: client.account_info())).portal_id
+            except HubSpotError as error:
+                log.info("HubSpot did not tell which portal the connection %s leads to: %s", self._conn_id, error)
+        return self._portal_id
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def _client(self, but_not: HubSpotClient | None = None) -> HubSpotClient:
         """Return the client; read the connection if that was long ago, or brought a client that is of no use."""
@@ -129,14 +150,14 @@ class Portal:
             return known
         hook = HubSpotHook(self._conn_id, connection=connection)
         try:
-            await _in_thread(hook.get_conn)
+            await self._in_thread(hook.get_conn)
         except HubSpotError as error:
             if known is None:
                 raise
             log.warning("The connection %s has been changed, and is used as it was before: %s", self._conn_id, error)
             return known
         self._fingerprint = fingerprint
-        self._held_by = None  # it may lead to another portal
+        self._held_by = self._portal_id = None  # it may lead to another portal
         if known is not None:
             known.close()
         return hook
@@ -164,6 +185,11 @@ class _Direction:
         self._reading: asyncio.Task[tuple[float, _Outcome]] | None = None
         self._failed: tuple[float, _Outcome] | None = None
         self._shown: asyncio.Future[tuple[float, _Outcome]] = asyncio.get_running_loop().create_future()
+
+    def close(self) -> None:
+        """End a read that nobody waits for."""
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def next_outcome(self, delay: float, since: float) -> _Outcome:
         """Return the next read that decides something, whoever makes it; if none has within the delay, make one.
@@ -238,10 +264,6 @@ def _failure(error: HubSpotError) -> _Outcome:
         raise error.with_traceback(None)  # it is raised once for each who waits, and would grow with each
 
     return outcome
-
-
-async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *arguments)
 
 
 async def _connection(hubspot_conn_id: str) -> Any:

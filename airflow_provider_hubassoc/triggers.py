@@ -6,6 +6,8 @@ How it reads, and what waits share: :mod:`~airflow_provider_hubassoc.shared_read
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import math
 import time
@@ -20,7 +22,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotPollError,
     is_retry_after,
 )
-from airflow_provider_hubassoc.hubspot.object_types import normalize
+from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, Wait
 from airflow_provider_hubassoc.shared_reads import portal
 
@@ -45,12 +47,15 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
 
     :param hubspot_conn_id: id of the connection; it is read here, no secret is serialized.
     :param operation: the handle of the operation.
-    :param started_at: when the wait began, seconds since the epoch.
-    :param timeout: how long it may last, seconds; None for ever.
+    :param timeout: how long the wait may last, seconds; None for no limit. Measured in the triggerer; if a triggerer
+        restarts, the wait is measured from there, and Airflow's own timeout of the deferral ends it.
     :param poll_interval: about how long to wait before the first read, seconds; the waits then grow.
     :param max_poll_interval: the longest time between two reads, seconds.
-    :param max_poll_failures: after so many failed reads in a row the wait is given up.
-    :param not_before: when HubSpot may be asked again, if it has said so already; seconds since the epoch.
+    :param max_poll_failures: number of failed reads in a row that ends the wait.
+    :param waited: seconds that were waited before the task was deferred.
+    :param hold: seconds from now for which HubSpot has asked not to be read.
+    :param started_at: ignored; triggers stored by earlier versions have it.
+    :param not_before: ignored; triggers stored by earlier versions have it.
     """
 
     def __init__(
@@ -58,28 +63,30 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
         *,
         hubspot_conn_id: str,
         operation: dict[str, Any],
-        started_at: float,
         timeout: float | None,
         poll_interval: float,
         max_poll_interval: float,
         max_poll_failures: int,
-        not_before: float = 0.0,
+        waited: float = 0.0,
+        hold: float = 0.0,
+        started_at: float | None = None,
+        not_before: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hubspot_conn_id = hubspot_conn_id
         self.operation = operation
-        self.started_at = started_at
         self.timeout = timeout
         self.poll_interval = poll_interval
         self.max_poll_interval = max_poll_interval
         self.max_poll_failures = max_poll_failures
-        self.not_before = not_before
+        self.waited = waited
+        self.hold = hold
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments; after a restart the wait goes on where its clock says."""
+        """Return the class path and the arguments."""
         names = (
-            *("hubspot_conn_id", "operation", "started_at", "timeout"),
-            *("poll_interval", "max_poll_interval", "max_poll_failures", "not_before"),
+            *("hubspot_conn_id", "operation", "timeout"),
+            *("poll_interval", "max_poll_interval", "max_poll_failures", "waited", "hold"),
         )
         return _class_path(self), {name: getattr(self, name) for name in names}
 
@@ -87,14 +94,19 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
         """Wait, then yield the one event."""
         wait = Wait(
             BatchOperation.from_dict(self.operation),
-            started_at=self.started_at,
+            waited=self.waited,
             timeout=self.timeout,
             poll_interval=self.poll_interval,
             max_poll_interval=self.max_poll_interval,
             max_poll_failures=self.max_poll_failures,
+            connection_name=self.hubspot_conn_id,
+            token_worked=True,
+            on_change=log.info,
         )
-        wait.not_sooner = max(0.0, self.not_before - time.time())
+        wait.hold = self.hold
+        log.info("Waiting for %s (connection %s)", wait.operation.title, self.hubspot_conn_id)
         event = await _watched(self.hubspot_conn_id, [wait])
+        _log_end(event, wait)
         yield TriggerEvent({**event, "operation": wait.operation.to_dict()})  # type: ignore[no-untyped-call]
 
 
@@ -107,8 +119,8 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
     :param hubspot_conn_id: id of the connection; it is read here, no secret is serialized.
     :param operations: for each direction that was written, the handle of what a read of it shall show.
     :param report: what became of every change, to be handed on.
-    :param started_at: when the wait began, seconds since the epoch.
-    :param timeout: how long it may last, seconds.
+    :param timeout: how long the wait may last, seconds; measured in the triggerer.
+    :param started_at: ignored; triggers stored by earlier versions have it.
     """
 
     def __init__(
@@ -117,19 +129,18 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
         hubspot_conn_id: str,
         operations: list[dict[str, Any]],
         report: dict[str, Any],
-        started_at: float,
         timeout: float,
+        started_at: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.hubspot_conn_id = hubspot_conn_id
         self.operations = operations
         self.report = report
-        self.started_at = started_at
         self.timeout = timeout
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        names = ("hubspot_conn_id", "operations", "report", "started_at", "timeout")
+        names = ("hubspot_conn_id", "operations", "report", "timeout")
         return _class_path(self), {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -137,15 +148,19 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
         waits = [
             Wait(
                 BatchOperation.from_dict(handle),
-                started_at=self.started_at,
                 timeout=self.timeout,
                 poll_interval=1.0,
                 max_poll_interval=15.0,
                 max_poll_failures=5,
+                connection_name=self.hubspot_conn_id,
+                token_worked=True,
             )
             for handle in self.operations
         ]
+        log.info("Verifying %d directions (connection %s)", len(waits), self.hubspot_conn_id)
         event = await _watched(self.hubspot_conn_id, waits)
+        for wait in waits:
+            _log_end(event, wait)
         operations = [wait.operation.to_dict() for wait in waits]
         yield TriggerEvent({**event, "operations": operations, "report": self.report})  # type: ignore[no-untyped-call]
 
@@ -153,11 +168,17 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
 class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
     """Fires when the limits of one direction are no longer as declared, for an ``AssetWatcher``.
 
-    HubSpot's reads may show the old state for minutes after a write, and nothing in them tells that from somebody's
-    edit. So a difference counts as drift only when every read has shown the same one for ``settle_seconds``. It
-    fires once for each difference, and again only after ``repeat_seconds`` if nobody has mended it by then.
+    HubSpot's reads may show an old state for minutes after a write, so a difference counts as drift only after every
+    read has shown the same one for ``settle_seconds``. It fires once for each difference, and again after
+    ``repeat_seconds`` if it is still there.
 
-    On Airflow 3.3, watchers of the same direction of the same portal share one poll.
+    The event's payload has ``hubspot_conn_id``, ``portal_id`` (None if HubSpot does not tell it),
+    ``from_object_type``, ``to_object_type``, ``drift`` (a line of text for each difference) and ``limits``
+    (``name``, ``is`` and ``should_be`` of each limit; None for unlimited).
+
+    On Airflow 3.3, watchers of the same direction of the same portal share one poll, and what has fired is kept in
+    the asset state store, so that a restart of the triggerer repeats no event. Airflow 3.2 has no such store: there,
+    and where several assets use the same watcher, a difference fires again after a restart.
 
     :param association: what is declared for the direction: one entry of ``associations`` of the file, with ``from``,
         ``to``, and ``limit``, ``labels`` or ``types``.
@@ -210,7 +231,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
                 try:
                     state = await shared.call(read)
                 except HubSpotError as error:
-                    log.warning("The limits %s -> %s could not be read: %s", *ends, error)
+                    log.warning("The limits %s -> %s (connection %s) could not be read: %s", *ends, conn_id, error)
                     pause = max(pause, error.retry_after or 0.0)
                 else:
                     yield state
@@ -218,23 +239,71 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[DirectionState]) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each difference that has lasted."""
-        seen: list[str] = []
-        since = fired_at = 0.0
+        ends = f"{display_name(self.association['from'])} -> {display_name(self.association['to'])}"
+        log.info("Watching the limits %s (connection %s) for drift", ends, self.hubspot_conn_id)
+        state_key = self._state_key()
+        seen, since, fired_at = await self._load(state_key)
         async for state in shared_stream:
             now = time.monotonic()
-            difference = self._difference(state)
-            if difference != seen:
-                seen, since, fired_at = difference, now, -math.inf
-            if difference and now - since >= self.settle_seconds and now - fired_at >= self.repeat_seconds:
+            lines, limits = self._difference(state)
+            if lines != seen:
+                seen, since, fired_at = lines, now, -math.inf
+                await self._store(state_key, seen, since, fired_at)
+                if lines:
+                    log.info("Drift fires if it lasts %g s: %s", self.settle_seconds, "; ".join(lines))
+                else:
+                    log.info("The limits %s (connection %s) are as declared", ends, self.hubspot_conn_id)
+            if lines and now - since >= self.settle_seconds and now - fired_at >= self.repeat_seconds:
                 fired_at = now
+                log.info("Drift (connection %s): %s", self.hubspot_conn_id, "; ".join(lines))
+                async with portal(self.hubspot_conn_id) as shared:
+                    portal_id = await shared.portal_id()
                 yield TriggerEvent(  # type: ignore[no-untyped-call]
                     {
                         "hubspot_conn_id": self.hubspot_conn_id,
+                        "portal_id": portal_id,
                         "from_object_type": self.association["from"],
                         "to_object_type": self.association["to"],
-                        "drift": difference,
+                        "drift": lines,
+                        "limits": limits,
                     }
                 )
+                # After the event: if the triggerer dies in between, it fires twice rather than never.
+                await self._store(state_key, seen, since, fired_at)
+
+    def _state_key(self) -> str:
+        _, kwargs = self.serialize()
+        digest = hashlib.sha256(json.dumps(kwargs, sort_keys=True, default=str).encode()).hexdigest()
+        return f"hubspot_drift_{digest[:32]}"
+
+    async def _load(self, key: str) -> tuple[list[str], float, float]:
+        """Return the difference that was seen last, since when, and when it fired, on this process's clock."""
+        nothing: tuple[list[str], float, float] = ([], 0.0, -math.inf)
+        store = getattr(self, "asset_state_store", None)
+        if store is None:
+            return nothing
+        try:
+            state = await store.aget(key)
+            if state is None:
+                return nothing
+            ages = [None if state[name] is None else max(0.0, time.time() - state[name]) for name in ("since", "fired")]
+            now = time.monotonic()
+            since, fired = (-math.inf if age is None else now - age for age in ages)
+            return [str(line) for line in state["drift"]], since, fired
+        except Exception as error:  # of the store's backend, or of what somebody else has written there
+            log.warning("The state of the drift watch could not be read; continuing without it: %s", error)
+            return nothing
+
+    async def _store(self, key: str, seen: list[str], since: float, fired_at: float) -> None:
+        store = getattr(self, "asset_state_store", None)
+        if store is None:
+            return
+        epoch = time.time() - time.monotonic()  # the next process may have another monotonic clock
+        fired = None if fired_at == -math.inf else epoch + fired_at
+        try:
+            await store.aset(key, {"drift": seen, "since": epoch + since, "fired": fired})
+        except Exception as error:
+            log.warning("The state of the drift watch could not be stored; continuing without it: %s", error)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll on its own, where Airflow does not share streams."""
@@ -242,19 +311,32 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         async for event in self.filter_shared_stream(self.open_shared_stream(kwargs)):
             yield event
 
-    def _difference(self, state: DirectionState) -> list[str]:
-        """Say what is not as declared, one line each: from how it is declared to how it is."""
+    def _difference(self, state: DirectionState) -> tuple[list[str], list[dict[str, Any]]]:
+        """Return what is not as declared: a line of text each, and the limits among it as data."""
         from airflow_provider_hubassoc.limits.association_types import Direction
         from airflow_provider_hubassoc.limits.config import load_config
-        from airflow_provider_hubassoc.limits.plan import PlanError, PortalState, build_plan
+        from airflow_provider_hubassoc.limits.plan import PlanError, PortalState, build_plan, limit_text
 
         config = load_config({"version": 1, "associations": [self.association]})
         direction = Direction(config.associations[0].from_object_type, config.associations[0].to_object_type)
+        ends = " -> ".join(map(display_name, direction))
         try:
             plan = build_plan(config, PortalState({direction: state}))
         except PlanError as error:
-            return [str(problem) for problem in error.problems]
-        return [str(change) for change in (*plan.new_labels, *plan.writes)]
+            return [str(problem) for problem in error.problems], []
+        # Directions that do not fit the portal, where the plan names them instead of raising.
+        lines = [str(problem) for unfit in getattr(plan, "unfit", ()) for problem in unfit.problems]
+        lines += [f'{ends}, label "{label.label}": is missing' for label in plan.new_labels]
+        limits = []
+        for change in plan.writes:
+            if change.unlabeled:
+                name = "object limit"
+            else:
+                name = f'label "{change.label}"' if change.label is not None else change.name
+            current, target = limit_text(change.current), limit_text(change.target)
+            lines.append(f"{ends}, {name}: is {current}, should be {target}")
+            limits.append({"name": name, "is": change.current, "should_be": change.target})
+        return lines, limits
 
 
 def operation_from_event(event: Any) -> BatchOperation:
@@ -343,6 +425,15 @@ async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any
             for watch in watches:
                 watch.cancel()
     return {"outcome": OVER}
+
+
+def _log_end(event: dict[str, Any], wait: Wait) -> None:
+    """Log what a wait has seen in the end."""
+    operation = wait.operation
+    if event["outcome"] == OVER or not operation.missing:
+        log.info("The limits %s are %s after %.1f s", operation.direction, operation.status.value, wait.elapsed)
+    else:
+        log.info("The limits %s after %.1f s: %s", operation.direction, wait.elapsed, "; ".join(operation.missing))
 
 
 def _class_path(trigger: BaseTrigger) -> str:

@@ -503,7 +503,7 @@ class _Apply:
         timeout = 60.0 if self._verify_timeout is None else self._verify_timeout
         wait = _wait_for(operation, timeout)
         while not wait.operation.is_over:
-            self._sleep(wait.next_delay(time.time()))
+            self._sleep(wait.next_delay())
             wait.poll(self._read)
         return wait.operation
 
@@ -546,7 +546,7 @@ class _Apply:
         try:
             wait.poll(self._read)  # at once: a read is mostly right by the time the write is answered
             while not awaited <= set(wait.operation.in_force or ()):
-                self._sleep(wait.next_delay(time.time()))
+                self._sleep(wait.next_delay())
                 wait.poll(self._read)
         except HubSpotError as error:
             self._note(error)
@@ -567,7 +567,6 @@ class _Apply:
 def _wait_for(operation: BatchOperation, timeout: float | None) -> Wait:
     return Wait(
         operation,
-        started_at=time.time(),
         timeout=timeout,
         poll_interval=_POLL_INTERVAL,
         max_poll_interval=_MAX_POLL_INTERVAL,

@@ -15,6 +15,7 @@ import logging
 import math
 import random
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticSerializationError
 
 from airflow_provider_hubassoc.hubspot.errors import (
+    HubSpotAuthenticationError,
     HubSpotError,
     HubSpotOperationError,
     HubSpotOperationTimeoutError,
@@ -54,6 +56,8 @@ _TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d{1,10})(?![\w-])")
 _MAX_ERRORS_SHOWN = 5
 """Errors that are told of one input: those that name none are told of each."""
 
+_MAX_MISSING_SHOWN = 10
+
 _GROWTH = 1.5
 _JITTER = 0.2
 _SHORTEST_MAXIMUM = 2.5
@@ -78,6 +82,7 @@ class BatchOperation(BaseModel):
     :param status_link: where to read the operation's state, if HubSpot said so.
     :param verify: whether the operation is over only when a read has shown every limit in force.
     :param in_force: the association types that the latest read of the pair showed as asked for; None before one.
+    :param last_read: the limits of the inputs' association types in that read.
     :param correlation_id: HubSpot's id of the request that started the operation.
     """
 
@@ -94,6 +99,7 @@ class BatchOperation(BaseModel):
     status_link: str | None = None
     verify: bool = False
     in_force: list[TypeIdentity] | None = None
+    last_read: list[AssociationLimit] | None = None
     requested_at: str | None = None
     started_at: str | None = None
     completed_at: str | None = None
@@ -164,7 +170,7 @@ class BatchOperation(BaseModel):
         if self.status is BatchStatus.CANCELED:
             return True
         if self.status is BatchStatus.COMPLETE:
-            return self._has_errors
+            return self._has_errors or bool(self.changed)
         if not self._has_errors:
             return False
         refused = len(self.refused)
@@ -189,6 +195,9 @@ class BatchOperation(BaseModel):
         refused = []
         for each in self.inputs:
             errors = (named[each.identity] or general)[:_MAX_ERRORS_SHOWN]
+            if not errors and each.identity in self.changed:
+                message = f"HubSpot set {self.changed[each.identity]} instead of {each.max_to_object_ids}"
+                errors = [ErrorDetail(message=message)]
             if not self._is_applied(each) and (errors or canceled):
                 refused.append((each, errors))
         return refused
@@ -198,6 +207,39 @@ class BatchOperation(BaseModel):
         """The inputs about which nothing is known yet."""
         refused = {each.identity for each, _ in self.refused}
         return [each for each in self.inputs if not self._is_applied(each) and each.identity not in refused]
+
+    @property
+    def changed(self) -> dict[TypeIdentity, int]:
+        """The limits that HubSpot set to another value than asked for.
+
+        A read alone proves nothing, because it may show an old value for minutes. So HubSpot's own results of the
+        completed batch have to report the other value, and a read has to show the same one.
+        """
+        if self.status is not BatchStatus.COMPLETE or self.action == "purge":
+            return {}
+        shown = {limit.identity: limit.max_to_object_ids for limit in self.last_read or ()}
+        changed = {}
+        for each in self.inputs:
+            reported = {result.max_to_object_ids for result in self.results if result.identity == each.identity}
+            limit = shown.get(each.identity)
+            if limit is not None and limit != each.max_to_object_ids and reported == {limit}:
+                changed[each.identity] = limit
+        return changed
+
+    @property
+    def missing(self) -> list[str]:
+        """What is not seen in force, one text each: ``HUBSPOT_DEFINED 279: is 3, should be 5``."""
+        applied = {each.identity for each in self.applied} if not self.verify else set()
+        applied |= set(self.in_force or ())
+        shown = {limit.identity: limit.max_to_object_ids for limit in self.last_read or ()}
+        texts = []
+        for each in self.inputs:
+            if each.identity not in applied:
+                current = "not read yet" if self.last_read is None else f"is {_limit(shown.get(each.identity))}"
+                texts.append(
+                    f"{each.category.value} {each.type_id}: {current}, should be {_limit(each.max_to_object_ids)}"
+                )
+        return texts
 
     @property
     def _has_errors(self) -> bool:
@@ -241,7 +283,9 @@ class BatchOperation(BaseModel):
         """Take in a read of the pair's limits: all asked for in force means COMPLETE."""
         actual = {limit.identity: limit.max_to_object_ids for limit in limits}
         in_force = [each.identity for each in self.inputs if actual.get(each.identity) == each.max_to_object_ids]
-        read = self.model_copy(update={"in_force": in_force})
+        asked = {each.identity for each in self.inputs}
+        last_read = [limit for limit in limits if limit.identity in asked]
+        read = self.model_copy(update={"in_force": in_force, "last_read": last_read})
         return read.model_copy(update={"status": BatchStatus.COMPLETE}) if read._all_in_force else read
 
     def without_status_link(self) -> BatchOperation:
@@ -260,18 +304,34 @@ class BatchOperation(BaseModel):
         """The direction for people: ``contacts -> companies``."""
         return f"{display_name(self.from_object_type)} -> {display_name(self.to_object_type)}"
 
-    def raise_for_failure(self) -> None:
+    @property
+    def title(self) -> str:
+        """What was asked for: ``the update of limits contacts -> companies: HUBSPOT_DEFINED 279 (max 5)``."""
+        shown = ", ".join(describe(each) for each in self.inputs[:_MAX_MISSING_SHOWN])
+        more = f" and {len(self.inputs) - _MAX_MISSING_SHOWN} more" if len(self.inputs) > _MAX_MISSING_SHOWN else ""
+        return f"the {self.action} of limits {self.direction}: {shown}{more}"
+
+    def raise_for_failure(self, connection_name: str | None = None) -> None:
         """Raise if the operation has failed.
+
+        :param connection_name: id of the connection, for the message.
 
         :raises HubSpotOperationError: names each refused input with HubSpot's reason, and what was applied.
         """
         if not self.has_failed:
             return
+        if self.status is BatchStatus.CANCELED:
+            verb = "canceled"
+        else:
+            verb = "refused part of" if self._has_errors else "changed limits in"
         lines = [
-            f"HubSpot {'canceled' if self.status is BatchStatus.CANCELED else 'refused part of'} the {self.action}"
-            f" of limits {self.direction}: {len(self.applied)} of {len(self.inputs)} applied."
+            f"HubSpot {verb} the {self.action} of limits {_place(self.direction, connection_name)}:"
+            f" {len(self.applied)} of {len(self.inputs)} applied."
         ]
         for each, errors in self.refused:
+            if each.identity in self.changed:
+                lines.append(f"Not applied {describe(each)}: {errors[0].message}.")
+                continue
             reasons = "; ".join(_reason(error) for error in errors) or "HubSpot gave no reason"
             lines.append(f"Refused {describe(each)}: {reasons}.")
         lines += [f"Applied {describe(each)}." for each in self.applied]
@@ -292,50 +352,84 @@ class Wait:
     ::
 
         while not wait.operation.is_over:
-            sleep(wait.next_delay(now()))
+            sleep(wait.next_delay())
             wait.poll(read)
 
+    The wait measures time by the monotonic clock of its own process, so clocks that are wrong or changed do no harm.
+
     :param operation: the operation as it is known at the start.
-    :param started_at: when the wait began, seconds since the epoch; wall clock, to survive a change of process.
-    :param timeout: how long it may last, seconds; None for ever.
+    :param waited: seconds that were waited before, in another process.
+    :param timeout: how long the wait may last, seconds; None for no limit. At least one read is made in any case.
     :param poll_interval: about how long after the start the first read is made, seconds.
     :param max_poll_interval: the longest time between two reads, seconds.
-    :param max_poll_failures: after so many failed reads in a row the wait is given up.
+    :param max_poll_failures: number of failed reads in a row that ends the wait.
+    :param connection_name: id of the connection, for messages.
+    :param token_worked: whether HubSpot has accepted the token shortly before the wait, in another process. HubSpot
+        sometimes rejects a valid token, so the first rejection then counts as a failed read.
+    :param on_change: called with one line of text for each change of the operation's status.
     """
 
     def __init__(
         self,
         operation: BatchOperation,
         *,
-        started_at: float,
+        waited: float = 0.0,
         timeout: float | None,
         poll_interval: float,
         max_poll_interval: float,
         max_poll_failures: int,
+        connection_name: str | None = None,
+        token_worked: bool = False,
+        on_change: Callable[[str], None] | None = None,
     ) -> None:
         self.operation = operation
         self.failures = 0
-        self.not_sooner = 0.0
+        self.hold = 0.0
         """Seconds for which HubSpot asked not to be read, with the latest read."""
-        self.started_at = started_at
+        self._began = time.monotonic() - max(0.0, waited)
+        self._has_read = False
+        self.reads_now = operation.status.is_terminal and not operation.is_over and operation.in_force is None
+        """Whether the next read is due at once: HubSpot has just completed a batch that is to be verified."""
+        self._growth_began = self._began
         self._timeout = timeout
         self._poll_interval = poll_interval
         self._max_poll_interval = max_poll_interval
         self._max_poll_failures = max_poll_failures
+        self._place = _place(operation.direction, connection_name)
+        self._token_worked = token_worked
+        self._on_change = on_change
 
-    def next_delay(self, now: float) -> float:
+    @property
+    def elapsed(self) -> float:
+        """Seconds waited so far."""
+        return time.monotonic() - self._began
+
+    def next_delay(self) -> float:
         """Return how long to sleep before the next read, seconds.
 
-        :raises HubSpotOperationTimeoutError: if the time is up.
+        :raises HubSpotOperationTimeoutError: if the time is up and a read has been made.
         :raises HubSpotPollError: as :meth:`delay_after`.
         """
-        elapsed = max(0.0, now - self.started_at)
-        if self._timeout is not None and elapsed >= self._timeout:
-            raise HubSpotOperationTimeoutError(
-                f"The limits {self.operation.direction} were not settled within {self._timeout:g} s"
-                f" (status {self.operation.status.value}, {len(self.operation.unconfirmed)} not confirmed)"
-            )
+        if self.reads_now and not self.hold:
+            return 0.0
+        elapsed = self.elapsed
+        if self._has_read and self._timeout is not None and elapsed >= self._timeout:
+            raise HubSpotOperationTimeoutError(self.timeout_message(self._timeout))
         return self.delay_after(elapsed)
+
+    def timeout_message(self, timeout: float) -> str:
+        """Say what is missing after a timeout, and what to do.
+
+        :param timeout: how long the wait has lasted, seconds.
+        """
+        missing = self.operation.missing
+        shown = "; ".join(missing[:_MAX_MISSING_SHOWN])
+        more = f"; and {len(missing) - _MAX_MISSING_SHOWN} more" if len(missing) > _MAX_MISSING_SHOWN else ""
+        return (
+            f"The limits {self._place} were not settled within {timeout:g} s"
+            f" (status {self.operation.status.value}): {shown}{more}."
+            " Check the limits in HubSpot, and increase the timeout if HubSpot needs more time."
+        )
 
     def delay_after(self, elapsed: float) -> float:
         """Return how long to sleep before the next read, seconds; no longer than there is time left.
@@ -344,13 +438,15 @@ class Wait:
         :raises HubSpotPollError: if HubSpot asks to be left alone for longer than that.
         """
         left = math.inf if self._timeout is None else max(0.0, self._timeout - elapsed)
-        if self.not_sooner > left:
+        if self.hold > left:
             raise HubSpotPollError(
-                f"HubSpot asks not to be read for {self.not_sooner:g} s, and the wait for the limits"
-                f" {self.operation.direction} has {left:g} s left; the operation itself may have succeeded",
-                retry_after=self.not_sooner,
+                f"HubSpot asks not to be read for {self.hold:g} s, and the wait for the limits"
+                f" {self._place} has {left:g} s left; the operation itself may have succeeded",
+                retry_after=self.hold,
             )
-        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self.not_sooner))
+        if self._growth_began > self._began:
+            elapsed = time.monotonic() - self._growth_began
+        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self.hold))
 
     def poll(self, read: Callable[[BatchOperation], BatchOperation]) -> None:
         """Read the operation's state once. A failed read is not a failed operation.
@@ -359,22 +455,39 @@ class Wait:
         :raises HubSpotPollError: after ``max_poll_failures`` failed reads in a row.
         :raises HubSpotError: if no later read can succeed either (authentication, scopes ...).
         """
-        self.not_sooner = 0.0
+        before = self.operation.status
+        self.hold = 0.0
+        self.reads_now = False
+        self._has_read = True
         try:
             self.operation = read(self.operation)
         except HubSpotError as error:
-            if not error.retryable:
+            # Only the first rejection of a token that has worked: after a pause it has to be accepted again.
+            is_sporadic = isinstance(error, HubSpotAuthenticationError) and self._token_worked and not self.failures
+            if not (error.retryable or is_sporadic):
                 raise
             self.failures += 1
-            self.not_sooner = error.retry_after or 0.0
+            self.hold = error.retry_after or 0.0
             if self.failures >= self._max_poll_failures:
                 raise HubSpotPollError(
-                    f"Reading the limits {self.operation.direction} failed {self.failures} times in a row;"
+                    f"Reading the limits {self._place} failed {self.failures} times in a row;"
                     f" the operation itself may have succeeded. Last: {error}",
                     retry_after=error.retry_after,
                 ) from None
         else:
             self.failures = 0
+            self._token_worked = True
+            if self.operation.status is not before:
+                self._note_status(before)
+
+    def _note_status(self, before: BatchStatus) -> None:
+        status = self.operation.status
+        if status.is_terminal and not before.is_terminal and not self.operation.is_over:
+            self.reads_now = True
+            self._growth_began = time.monotonic()
+        if self._on_change is not None:
+            text = f"The batch {self._place} changed from {before.value} to {status.value}"
+            self._on_change(f"{text} after {self.elapsed:.1f} s.")
 
 
 def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
@@ -410,6 +523,15 @@ def poll_delay(elapsed: float, interval: float, maximum: float) -> float:
     """
     longest = max(interval, maximum, _SHORTEST_MAXIMUM)
     return min(interval + (_GROWTH - 1) * elapsed, longest) * random.uniform(1 - _JITTER, 1)
+
+
+def _place(direction: str, connection_name: str | None) -> str:
+    return f"{direction} (connection {connection_name})" if connection_name else direction
+
+
+def _limit(limit: int | None) -> str:
+    """Write a limit for people."""
+    return "unlimited" if limit is None else str(limit)
 
 
 def describe(each: LimitInput) -> str:

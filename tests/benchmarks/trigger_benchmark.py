@@ -92,7 +92,6 @@ async def measure(waits: int, pairs: int) -> None:
         return HubSpotAssociationLimitsTrigger(
             hubspot_conn_id=environment.CONNECTION_ID,
             operation={"action": "create", "from_object_type": "contacts", "to_object_type": thing, "inputs": [one]},
-            started_at=time.time(),
             timeout=3600.0,
             poll_interval=POLL_INTERVAL,
             max_poll_interval=MAX_POLL_INTERVAL,

@@ -741,7 +741,9 @@ ENTRIES = [
         ),
         _sensor_arguments,
         (InvalidArgumentsError,),
-        _begins_with(r"(inputs|from_object_type|to_object_type|action|(max_)?poll_\w+)[\[.:]", "Give either operation"),
+        _begins_with(
+            r"(inputs|from_object_type|to_object_type|action|(max_)?poll_\w+)[\[.:]", "operation: give either"
+        ),
     ),
     Entry(
         "sync operator",

@@ -313,14 +313,13 @@ def _submit(hook: HubSpotHook, case: Case, *, resend: bool = False) -> BatchOper
 def _follow(hook: HubSpotHook, operation: BatchOperation, case: Case) -> BatchOperation:
     wait = Wait(
         operation,
-        started_at=time.time(),
         timeout=case.patience,
         poll_interval=_POLL_SECONDS,
         max_poll_interval=60.0,
         max_poll_failures=MAX_POLL_FAILURES,
     )
     while not wait.operation.is_over:
-        time.sleep(wait.next_delay(time.time()))
+        time.sleep(wait.next_delay())
         wait.poll(hook.refresh_operation)
     return wait.operation
 

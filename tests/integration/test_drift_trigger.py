@@ -57,8 +57,8 @@ async def fired(
 
 # -- what is drift ---------------------------------------------------------------------------------------------
 
-IS_3 = ["contacts → companies (unlabeled) 3 → 5"]
-IS_9 = ["contacts → companies (unlabeled) 9 → 5"]
+IS_3 = ["contacts -> companies, object limit: is 3, should be 5"]
+IS_9 = ["contacts -> companies, object limit: is 9, should be 5"]
 
 
 async def test_what_is_as_declared_is_no_drift() -> None:
@@ -98,6 +98,81 @@ async def test_a_label_that_is_gone_is_drift() -> None:
     assert 'labels["Champion"]: the portal has no such label here' in told[0]
 
 
+# -- across restarts of a triggerer ----------------------------------------------------------------------------
+
+
+class Store:
+    """Airflow's asset state store, as far as a watcher sees it."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.values: dict[str, Any] = {}
+        self._error = error
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        if self._error:
+            raise self._error
+        return self.values.get(key, default)
+
+    async def aset(self, key: str, value: Any) -> None:
+        if self._error:
+            raise self._error
+        self.values[key] = json.loads(json.dumps(value))
+
+
+def restarted(store: Store, **arguments: Any) -> HubSpotAssociationLimitsDriftTrigger:
+    watcher = trigger(**arguments)
+    watcher.asset_state_store = store  # type: ignore[assignment]
+    return watcher
+
+
+async def test_a_restart_repeats_no_event() -> None:
+    store = Store()
+    assert await fired(restarted(store), 3, 3) == [IS_3]
+    assert await fired(restarted(store), 3, 3) == []
+    assert await fired(restarted(store), 9, 9) == [IS_9]
+    assert await fired(restarted(store), 5, 9) == [IS_9]
+
+
+async def test_a_restart_repeats_an_event_that_is_due_again() -> None:
+    store = Store()
+    assert await fired(restarted(store, repeat_seconds=0.05), 3) == [IS_3]
+    await asyncio.sleep(0.1)
+    assert await fired(restarted(store, repeat_seconds=0.05), 3) == [IS_3]
+
+
+async def test_a_triggerer_whose_clock_is_behind_does_not_silence_the_watch() -> None:
+    store = Store()
+    assert await fired(restarted(store, repeat_seconds=0.05), 3) == [IS_3]
+    for state in store.values.values():
+        state.update(fired=state["fired"] + 660, since=state["since"] + 660)
+    assert await fired(restarted(store, repeat_seconds=0.05), 3, 3, apart=0.1) == [IS_3]
+
+
+async def test_the_settling_goes_on_after_a_restart() -> None:
+    store = Store()
+    assert await fired(restarted(store, settle_seconds=1000), 3) == []
+    for state in store.values.values():
+        state["since"] -= 2000
+    assert await fired(restarted(store, settle_seconds=1000), 3) == [IS_3]
+
+
+async def test_watchers_of_one_asset_keep_their_states_apart() -> None:
+    store = Store()
+    assert await fired(restarted(store), 3) == [IS_3]
+    assert await fired(restarted(store, hubspot_conn_id="sandbox"), 3) == [IS_3]
+    assert len(store.values) == 2
+
+
+async def test_a_store_that_fails_does_not_end_the_watch() -> None:
+    assert await fired(restarted(Store(ValueError("Task has 2 concrete inlets"))), 5, 3, 3) == [IS_3]
+
+
+async def test_a_state_that_cannot_be_read_is_ignored() -> None:
+    store = Store()
+    store.values[restarted(store)._state_key()] = {"drift": 7}
+    assert await fired(restarted(store), 3, 3) == [IS_3]
+
+
 # -- the poll --------------------------------------------------------------------------------------------------
 
 
@@ -119,6 +194,8 @@ async def test_a_watch_without_shared_streams(airflow: Airflow, hubspot: Simulat
         "from_object_type": "contacts",
         "to_object_type": "companies",
         "drift": IS_3,
+        "portal_id": hubspot.settings.portal_id,
+        "limits": [{"name": "object limit", "is": 3, "should_be": 5}],
     }
     assert {request.method for request in hubspot.requests} == {"GET"}
 
@@ -218,7 +295,7 @@ async def test_watchers_that_share_a_poll_each_judge_it(airflow: Airflow, hubspo
     told = []
     for each in watchers:
         told.append([event.payload["drift"] async for event in each.filter_shared_stream(once())])
-    assert told == [[IS_3], [], [['contacts → companies "Billing contact" unlimited → 1']]]
+    assert told == [[IS_3], [], [['contacts -> companies, label "Billing contact": is unlimited, should be 1']]]
 
 
 # -- from a file -----------------------------------------------------------------------------------------------
@@ -233,7 +310,7 @@ def test_a_watcher_for_each_direction_of_a_file() -> None:
 
     watchers = drift_watchers(config, "sandbox", settle_seconds=60)
 
-    assert [each.name for each in watchers] == ["sandbox contacts → companies", "sandbox deals → contacts"]
+    assert [each.name for each in watchers] == ["sandbox contacts -> companies", "sandbox deals -> contacts"]
     kwargs = [each.trigger.serialize()[1] for each in watchers]  # type: ignore[union-attr]
     assert [each["association"].get("limit") for each in kwargs] == [5, 2]
     assert {(each["hubspot_conn_id"], each["settle_seconds"]) for each in kwargs} == {("sandbox", 60)}

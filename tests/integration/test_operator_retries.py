@@ -240,8 +240,25 @@ def test_a_picked_up_wait_goes_on_where_its_clock_says(airflow: Airflow, hubspot
         again = airflow.leg(set_limits, try_number=2).message.trigger_kwargs
         assert len(writes(hubspot)) == 1
         assert again["operation"]["correlation_id"] == first.message.trigger_kwargs["operation"]["correlation_id"]
-        assert again["started_at"] == first.message.trigger_kwargs["started_at"] - 1000
+        assert first.message.trigger_kwargs["waited"] == 0
+        assert again["waited"] == pytest.approx(1000, abs=60)
         assert again["timeout"] == pytest.approx(2800, abs=60)  # each try has its own execution_timeout
+
+
+@pytest.mark.parametrize("ahead", [660.0, 86_400.0])
+def test_a_worker_whose_clock_is_behind_the_first_ones_starts_the_wait_over(
+    ahead: float, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    vars(hubspot.settings).update(NEVER)
+    set_limits = operator(deferrable=True, timeout=3600)
+    airflow.leg(set_limits)
+    for key, handle in airflow.store.items():
+        airflow.store[key] = {**handle, "started_at_epoch": handle["started_at_epoch"] + ahead}
+    if HAS_3_3:
+        again = airflow.leg(set_limits, try_number=2).message
+        assert len(writes(hubspot)) == 1
+        assert again.trigger_kwargs["waited"] == 0
+        assert again.trigger_timeout == timedelta(seconds=3900)
 
 
 def test_without_a_memory_a_second_try_of_create_sends_only_what_is_missing(

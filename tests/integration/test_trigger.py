@@ -64,7 +64,6 @@ def trigger(operation: dict[str, Any], **arguments: Any) -> HubSpotAssociationLi
         **{
             "hubspot_conn_id": "hubspot_default",
             "operation": operation,
-            "started_at": time.time(),
             "timeout": 30.0,
             "poll_interval": 0.05,
             "max_poll_interval": 60.0,
@@ -207,13 +206,35 @@ async def test_a_restart_goes_on_with_the_same_wait(airflow: Airflow, hubspot: S
     assert writes(hubspot) == []
 
 
-async def test_the_time_runs_on_while_no_triggerer_does(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+@pytest.mark.parametrize("behind", [660.0, 86_400.0])
+async def test_a_worker_whose_clock_is_behind_does_not_end_the_wait(
+    behind: float, airflow: Airflow, hubspot: Simulator, submit: Any
+) -> None:
+    """What a worker's clock said is in the rows that earlier versions have stored."""
+    vars(hubspot.settings).update(SLOW)
+    operation = submit()
+    with airflow.triggerer():
+        event = await outcome(trigger(operation, started_at=time.time() - behind))
+    assert event["outcome"] == "over"
+
+
+async def test_a_worker_whose_clock_is_ahead_does_not_prolong_the_wait(
+    airflow: Airflow, hubspot: Simulator, submit: Any
+) -> None:
+    vars(hubspot.settings).update(NEVER)
+    late = {"started_at": time.time() + 660, "not_before": time.time() + 660}
+    with airflow.triggerer():
+        event = await outcome(trigger(submit(), timeout=0.2, **late))
+    assert event["outcome"] == "timeout"
+
+
+async def test_what_was_waited_before_the_deferral_counts(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     vars(hubspot.settings).update(NEVER)
     operation = submit()
     hubspot.clear_requests()
     with airflow.triggerer():
-        event = await outcome(trigger(operation, started_at=time.time() - 31))
-    assert (event["outcome"], hubspot.requests) == ("timeout", [])
+        event = await outcome(restored(trigger(operation, waited=31.0)))
+    assert (event["outcome"], len(hubspot.requests)) == ("timeout", 1)
 
 
 async def test_a_handle_that_is_over_is_said_at_once(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:

@@ -139,9 +139,6 @@ class TriggererAlone(Stack):
 
     def wait_in(self, waits: list[Waiting]) -> None:
         """Put the waits into the metadata database."""
-        begun = (
-            time.time() - 600
-        )  # they have been waiting for a while: the time between two reads has grown to its most
         given = {
             "connection": {
                 "conn_id": environment.CONNECTION_ID,
@@ -153,7 +150,7 @@ class TriggererAlone(Stack):
                 {
                     "hubspot_conn_id": environment.CONNECTION_ID,
                     "operation": each.handle,
-                    "started_at": begun,
+                    "waited": 600.0,  # so that the time between two reads has grown to its maximum
                     "timeout": 3600.0,
                     "poll_interval": POLL_INTERVAL,
                     "max_poll_interval": MAX_POLL_INTERVAL,

@@ -298,7 +298,7 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
         run = stack.api.finish(dag_id, wait_for("a run of the DAG", started, timeout=120))
 
         assert run.state == "success", run.account()
-        assert run.xcom("tell") == ['contacts → companies "Billing contact" 4 → 1']
+        assert run.xcom("tell") == ['contacts -> companies, label "Billing contact": is 4, should be 1']
         assert portal.limits() == declared
         assert len(writes(portal)) == 1
         (event,) = asset_events(stack, "hubspot_limits_drifted_quickly")

@@ -315,3 +315,47 @@ def test_the_order_of_results_and_inputs_does_not_matter(parts: list[list[Any]],
 def test_inputs_are_named_for_people() -> None:
     assert describe(LimitInput.model_validate(A)) == "HUBSPOT_DEFINED 279 (max 5)"
     assert describe(operation(B, action="purge").inputs[0]) == "USER_DEFINED 35"
+
+
+# -- limits that HubSpot changed --
+
+
+def test_a_limit_that_hubspot_changed_is_a_failure_once_a_read_confirms_it() -> None:
+    judged = operation(A).with_answer(answer(results=[result(A, userEnforcedMaxToObjectIds=3)]))
+    assert not judged.is_over
+    assert not judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=9))).is_over
+    assert not judged.with_limits(limits()).is_over
+    assert judged.with_limits(limits(result(A))).has_succeeded
+    changed = judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=3)))
+    assert changed.has_failed
+    with pytest.raises(HubSpotOperationError) as failure:
+        changed.raise_for_failure("sandbox")
+    assert str(failure.value).startswith(
+        "HubSpot changed limits in the update of limits contacts -> companies (connection sandbox): 0 of 1 applied.\n"
+        "Not applied HUBSPOT_DEFINED 279 (max 5): HubSpot set 3 instead of 5."
+    )
+
+
+@pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
+def test_results_of_a_running_batch_do_not_end_it(status: str) -> None:
+    judged = operation(A).with_answer(answer(status=status, results=[result(A, userEnforcedMaxToObjectIds=3)]))
+    assert not judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=3))).is_over
+
+
+def test_an_old_limit_in_a_read_alone_does_not_end_a_batch() -> None:
+    judged = operation(A, verify=True).with_answer(answer(results=[result(A)]))
+    assert not judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=3))).is_over
+
+
+def test_the_old_limit_in_the_results_of_a_purge_does_not_end_it() -> None:
+    judged = operation(A, action="purge", verify=True).with_answer(answer(results=[result(A)]))
+    assert not judged.with_limits(limits(result(A))).is_over
+
+
+def test_what_is_missing_is_told_with_both_limits() -> None:
+    judged = operation(A, B, verify=True).with_answer(answer(results=[result(A), result(B)]))
+    judged = judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=3)))
+    assert judged.missing == [
+        "HUBSPOT_DEFINED 279: is 3, should be 5",
+        "USER_DEFINED 35: is unlimited, should be 3",
+    ]

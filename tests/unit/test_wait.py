@@ -1,7 +1,8 @@
-"""The course of a wait: when to read, when to give up. No clock is asked."""
+"""The course of a wait: when to read, and when to give up."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,6 @@ PENDING = BatchOperation.from_dict(
         "inputs": [{"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 5}],
     }
 )
-START = 1_700_000_000.0
 
 
 def wait_for(**options: Any) -> Wait:
@@ -44,7 +44,7 @@ def wait_for(**options: Any) -> Wait:
         "max_poll_interval": 60.0,
         "max_poll_failures": 3,
     }
-    return Wait(PENDING, started_at=START, **{**defaults, **options})
+    return Wait(PENDING, **{**defaults, **options})
 
 
 def failing(error: HubSpotError) -> Callable[[BatchOperation], BatchOperation]:
@@ -94,26 +94,50 @@ def test_two_waits_do_not_go_in_step() -> None:
 
 def test_the_delay_depends_on_the_elapsed_time_alone() -> None:
     """So that a wait which goes on in another process goes on in step."""
-    assert all(24 <= wait_for().next_delay(START + 50) <= 30 for _ in range(50))
+    assert all(24 <= wait_for(waited=50).next_delay() <= 30 for _ in range(50))
 
 
 def test_the_last_read_is_made_when_time_is_up() -> None:
-    wait = wait_for(timeout=100.0)
-    assert wait.next_delay(START + 99.5) == pytest.approx(0.5)
+    assert 0 < wait_for(timeout=100.0, waited=99.5).next_delay() <= 0.5
+    wait = wait_for(timeout=100.0, waited=100.0)
+    wait.poll(unchanged)
     with pytest.raises(HubSpotOperationTimeoutError) as error:
-        wait.next_delay(START + 100)
+        wait.next_delay()
     assert str(error.value) == (
-        "The limits contacts -> companies were not settled within 100 s (status PENDING, 1 not confirmed)"
+        "The limits contacts -> companies were not settled within 100 s (status PENDING): HUBSPOT_DEFINED 279: not"
+        " read yet, should be 5. Check the limits in HubSpot, and increase the timeout if HubSpot needs more time."
     )
     assert error.value.retryable
 
 
 def test_without_a_timeout_a_wait_never_ends() -> None:
-    assert 48 <= wait_for(timeout=None).next_delay(START + 1e8) <= 60
+    assert 48 <= wait_for(timeout=None, waited=1e8).next_delay() <= 60
 
 
-def test_a_clock_that_runs_backwards_does_no_harm() -> None:
-    assert 4 <= wait_for().next_delay(START - 3600) <= 5
+def test_a_negative_time_waited_counts_as_none() -> None:
+    assert 4 <= wait_for(waited=-3600).next_delay() <= 5
+
+
+@pytest.mark.parametrize("waited", [600.0, 601.0, 1e9])
+def test_a_wait_never_times_out_before_its_first_read(waited: float) -> None:
+    wait = wait_for(waited=waited)
+    assert wait.next_delay() == 0
+    wait.poll(failing(HubSpotUnavailableError("x")))
+    with pytest.raises(HubSpotOperationTimeoutError):
+        wait.next_delay()
+
+
+@pytest.mark.parametrize("shift", [-660.0, 660.0])
+def test_a_changed_wall_clock_does_not_change_the_wait(shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = wait_for(timeout=0.05)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + shift)
+    wait.poll(unchanged)
+    assert 0 <= wait.elapsed < 60
+    while wait.elapsed < 0.05:
+        time.sleep(0.01)
+    with pytest.raises(HubSpotOperationTimeoutError):
+        wait.next_delay()
 
 
 @pytest.mark.parametrize(
@@ -162,12 +186,17 @@ def test_a_good_read_forgives_the_bad_ones() -> None:
 def test_the_time_hubspot_names_is_waited_for_once() -> None:
     wait = wait_for(timeout=600.0)
     wait.poll(failing(HubSpotRateLimitError("x", retry_after=200)))
-    assert wait.next_delay(START + 5) == 200
-    with pytest.raises(HubSpotPollError, match=r"for 200 s, .* 100 s left; the operation .* succeeded") as error:
-        wait.next_delay(START + 500)  # the time is up before HubSpot may be asked again
-    assert error.value.retry_after == 200
+    assert wait.next_delay() == 200
     wait.poll(unchanged)
-    assert wait.next_delay(START + 5) < 10
+    assert wait.next_delay() < 10
+
+
+def test_a_wait_ends_if_hubspot_asks_for_more_time_than_is_left() -> None:
+    wait = wait_for(timeout=600.0, waited=500.0)
+    wait.poll(failing(HubSpotRateLimitError("x", retry_after=200)))
+    with pytest.raises(HubSpotPollError, match=r"for 200 s, .* 99\.\d+ s left; the operation .* succeeded") as error:
+        wait.next_delay()
+    assert error.value.retry_after == 200
 
 
 def test_a_given_up_wait_says_when_to_come_back() -> None:
@@ -180,3 +209,41 @@ def test_what_is_read_is_kept() -> None:
     wait = wait_for()
     wait.poll(lambda operation: operation.with_answer(BatchAnswer.model_validate({"status": "CANCELED"})))
     assert wait.operation.has_failed
+
+
+COMPLETE = BatchAnswer.model_validate({"status": "COMPLETE"})
+
+
+def test_the_read_after_completion_is_due_at_once_and_the_waits_grow_from_there() -> None:
+    wait = Wait(
+        PENDING.model_copy(update={"verify": True}),
+        waited=300.0,
+        timeout=None,
+        poll_interval=5.0,
+        max_poll_interval=60.0,
+        max_poll_failures=3,
+    )
+    assert wait.next_delay() >= 48
+    wait.poll(lambda operation: operation.with_answer(COMPLETE))
+    assert wait.next_delay() == 0
+    wait.poll(lambda operation: operation.with_limits([]))
+    assert 4 <= wait.next_delay() <= 5.5
+
+
+def test_a_completed_batch_that_is_to_be_verified_is_read_at_once() -> None:
+    done = PENDING.with_answer(COMPLETE).model_copy(update={"verify": True})
+    wait = Wait(done, timeout=None, poll_interval=5.0, max_poll_interval=60.0, max_poll_failures=3)
+    assert wait.next_delay() == 0
+    wait.poll(failing(HubSpotUnavailableError("x")))
+    assert wait.next_delay() >= 4
+
+
+def test_only_the_first_rejection_of_a_token_that_has_worked_is_a_failed_read() -> None:
+    wait = wait_for(token_worked=True)
+    wait.poll(failing(HubSpotAuthenticationError("x")))
+    assert wait.failures == 1
+    wait.poll(unchanged)
+    wait.poll(failing(HubSpotAuthenticationError("x")))
+    assert wait.failures == 1
+    with pytest.raises(HubSpotAuthenticationError):
+        wait.poll(failing(HubSpotAuthenticationError("x")))

@@ -1,6 +1,5 @@
 """The DAGs that are disturbed by ``tests/real_airflow/test_crashes.py``. What they do stands in the conf of a run."""
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -65,7 +64,6 @@ class RaisesInTheTriggerer(BaseOperator):
             trigger=HubSpotAssociationLimitsTrigger(
                 hubspot_conn_id="oauth",
                 operation={"action": "nonsense"},
-                started_at=time.time(),
                 timeout=None,
                 poll_interval=3.0,
                 max_poll_interval=4.0,
