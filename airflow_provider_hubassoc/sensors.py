@@ -195,9 +195,9 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         :raises LimitInputsError: with the mistakes in them.
         """
         if isinstance(self.operation, str):
-            self.operation = _from_text(self.operation, "operation", "the handle of a HubSpot batch operation")
+            self.operation = _from_text(self.operation, "operation")
         if isinstance(self.inputs, str):
-            self.inputs = _from_text(self.inputs, "inputs", "a list of limits")
+            self.inputs = _from_text(self.inputs, "inputs")
         self._check_arguments()
 
     def _check_arguments(self, is_known: Callable[[Any], bool] = lambda value: True) -> None:
@@ -356,19 +356,19 @@ def _learned(operation: BatchOperation, failures: int) -> tuple[Any, ...]:
     return (operation.status, operation.status_link, operation.results, operation.errors, failures)
 
 
-def _from_text(text: str, name: str, what: str) -> Any:
+def _from_text(text: str, name: str) -> Any:
     """Read the Python text of a value, which is what Jinja makes of it.
 
-    :raises LimitInputsError: if it is another text; it names the two ways to pass the value.
+    :raises ValueError: if it is another text; the message names the two ways to pass the value.
     """
     from airflow_provider_hubassoc.limits.inputs import LimitInputsError
+    from airflow_provider_hubassoc.limits.operation import OperationHandleError
 
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        raise LimitInputsError(
-            [
-                f"{name}: this text is not {what}. Pass {name}=task.output[...], or set"
-                " render_template_as_native_obj=True on the DAG."
-            ]
-        ) from None
+        cures = f"Pass {name}=task.output, or set render_template_as_native_obj=True on the DAG."
+        if name == "operation":
+            message = f"not the handle of a HubSpot batch operation: the text is no dict. {cures}"
+            raise OperationHandleError(message) from None
+        raise LimitInputsError([f"{name}: the text is no list. {cures}"]) from None

@@ -727,7 +727,10 @@ ENTRIES = [
         ),
         _sensor_arguments,
         (InvalidArgumentsError,),
-        _begins_with(r"(inputs|from_object_type|to_object_type|action|(max_)?poll_\w+)[\[.:]", "Give either operation"),
+        _begins_with(
+            r"(inputs|from_object_type|to_object_type|action|(max_)?po(ll|ke)_\w+|timeout|verify|deferrable)[\[.:]",
+            "Give either operation",
+        ),
     ),
     Entry(
         "sync operator",
