@@ -138,7 +138,7 @@ class BatchOperation(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the handle: plain JSON, no secrets, with what became of each input as far as it is known."""
-        handle = self.model_dump(mode="json", by_alias=True)
+        handle = self.model_dump(mode="json", by_alias=True, exclude={"last_read"} if self.last_read is None else None)
         handle["inputs"] = [each.to_wire() for each in self.inputs]
         handle["applied"] = [each.to_wire() for each in self.applied]
         handle["refused"] = [

@@ -742,7 +742,7 @@ ENTRIES = [
         _sensor_arguments,
         (InvalidArgumentsError,),
         _begins_with(
-            r"(inputs|from_object_type|to_object_type|action|(max_)?poll_\w+)[\[.:]", "operation: give either"
+            r"(inputs|operation|from_object_type|to_object_type|action|(max_)?po(ll|ke)_\w+|timeout|verify|deferrable)[\[.:]"
         ),
     ),
     Entry(
