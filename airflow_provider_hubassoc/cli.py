@@ -214,7 +214,7 @@ def _plan(options: argparse.Namespace) -> int:
         print(plan.to_markdown(), end="")
     else:
         _print_rich(plan.to_rich(show_unchanged=options.all))
-    if plan.unread:
+    if plan.unread or plan.unfit:
         return ERROR
     return DONE if plan.is_empty else PENDING
 

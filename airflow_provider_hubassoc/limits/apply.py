@@ -46,8 +46,10 @@ from airflow_provider_hubassoc.limits.plan import (
     NewLabel,
     Plan,
     PortalState,
+    UnfitDirection,
     UnreadDirection,
     needs_labels,
+    trouble,
 )
 
 Status = Literal["applied", "refused", "unconfirmed", "not attempted"]
@@ -89,6 +91,7 @@ class ApplyReport:
 
     :param outcomes: what became of every change and new label.
     :param unread: directions of which nothing was known when the plan was made.
+    :param unfit: directions that the plan leaves as they are, because their declaration does not fit the portal.
     :param to_verify: one operation for each direction that was written, with everything that a read of it shall
         show; the handles can be given to whoever waits for them.
     :param settled: whether reads have shown everything applied in force; None if that was not looked at.
@@ -98,6 +101,7 @@ class ApplyReport:
     unread: list[UnreadDirection] = field(default_factory=list)
     to_verify: list[BatchOperation] = field(default_factory=list)
     settled: bool | None = None
+    unfit: list[UnfitDirection] = field(default_factory=list)
 
     def of(self, status: Status) -> list[Outcome]:
         """Return the outcomes of one status."""
@@ -106,7 +110,8 @@ class ApplyReport:
     @property
     def ok(self) -> bool:
         """Whether everything is applied, and nothing contradicts it."""
-        return len(self.of("applied")) == len(self.outcomes) and not self.unread and self.settled is not False
+        is_whole = not self.unread and not self.unfit
+        return is_whole and len(self.of("applied")) == len(self.outcomes) and self.settled is not False
 
     @property
     def retryable(self) -> bool:
@@ -133,9 +138,10 @@ class ApplyReport:
             others: tuple[Status, ...] = ("refused", "unconfirmed", "not attempted")
             rest = [f"{len(self.of(status))} {status}" for status in others if self.of(status)]
             head += f": {', '.join(rest)}" if rest else ""
-        unread = f" {len(self.unread)} direction(s) could not be read." if self.unread else ""
-        settled = {True: " Settled.", False: " Not settled yet.", None: ""}[self.settled]
-        return f"{head}.{unread}{settled}"
+        settled = {True: " Settled.", False: " Not settled yet.", None: ""}[
+            self.settled if self.of("applied") else None
+        ]
+        return f"{trouble(len(self.unread), len(self.unfit))}{head}.{settled}"
 
     def lines(self) -> list[str]:
         """Return the summary and one line for everything that is not applied."""
@@ -159,6 +165,7 @@ class ApplyReport:
             "retry_after": self.retry_after,
             **{_key(status): [_outcome_json(each) for each in self.of(status)] for status in _STATUSES},
             "unread": [{**unread.model_dump(mode="json"), "text": str(unread)} for unread in self.unread],
+            "unfit": [{**unfit.model_dump(mode="json"), "text": str(unfit)} for unfit in self.unfit],
         }
 
 
@@ -180,7 +187,7 @@ class ApplyError(Exception):
 
 def account_lines(account: Mapping[str, Any]) -> list[str]:
     """Return the summary of an account and one line for everything that is not applied."""
-    lines = [account["summary"], *(unread["text"] for unread in account["unread"])]
+    lines = [account["summary"], *(each["text"] for each in (*account["unread"], *account.get("unfit", ())))]
     for status in _STATUSES[1:]:
         for each in account[_key(status)]:
             lines.append(f"{each['text']}: {status}{f' ({reason})' if (reason := each['reason']) else ''}")
@@ -328,7 +335,7 @@ class _Apply:
         self._on_outcomes = on_outcomes
 
     def run(self) -> ApplyReport:
-        report = ApplyReport(unread=list(self._plan.unread))
+        report = ApplyReport(unread=list(self._plan.unread), unfit=list(self._plan.unfit))
         made = self._create_labels(report)
         by_direction: dict[Direction, list[Change]] = {}
         for change in self._plan.writes:
@@ -559,7 +566,8 @@ class _Apply:
 
     def _note(self, error: HubSpotError) -> None:
         """Stop everything after an error that every further request would meet."""
-        if isinstance(error, _FATAL):
+        passes = isinstance(error, HubSpotAuthenticationError) and error.retryable
+        if isinstance(error, _FATAL) and not passes:
             with self._lock:
                 self._stopped = self._stopped or error
 

@@ -251,7 +251,7 @@ def _assert_portal(cell: Cell, outcome: Outcome, shown: Shown) -> None:
     if cell.place.way == "drift trigger":
         if shown.kind is Kind.SUCCEEDS:
             assert [len(drift) for drift in shown.drift] == [1]
-            assert shown.drift[0][0].endswith("3 → 5")
+            assert shown.drift[0][0].endswith("3 -> 5")
         return
     if cell.place.way == "hook" and cell.place.hit == "read":
         return

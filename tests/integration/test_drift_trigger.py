@@ -57,8 +57,8 @@ async def fired(
 
 # -- what is drift ---------------------------------------------------------------------------------------------
 
-IS_3 = ["contacts → companies (unlabeled) 3 → 5"]
-IS_9 = ["contacts → companies (unlabeled) 9 → 5"]
+IS_3 = ["contacts -> companies (unlabeled) 3 -> 5"]
+IS_9 = ["contacts -> companies (unlabeled) 9 -> 5"]
 
 
 async def test_what_is_as_declared_is_no_drift() -> None:
@@ -218,7 +218,7 @@ async def test_watchers_that_share_a_poll_each_judge_it(airflow: Airflow, hubspo
     told = []
     for each in watchers:
         told.append([event.payload["drift"] async for event in each.filter_shared_stream(once())])
-    assert told == [[IS_3], [], [['contacts → companies "Billing contact" unlimited → 1']]]
+    assert told == [[IS_3], [], [['contacts -> companies "Billing contact" unlimited -> 1']]]
 
 
 # -- from a file -----------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_a_watcher_for_each_direction_of_a_file() -> None:
 
     watchers = drift_watchers(config, "sandbox", settle_seconds=60)
 
-    assert [each.name for each in watchers] == ["sandbox contacts → companies", "sandbox deals → contacts"]
+    assert [each.name for each in watchers] == ["sandbox contacts -> companies", "sandbox deals -> contacts"]
     kwargs = [each.trigger.serialize()[1] for each in watchers]  # type: ignore[union-attr]
     assert [each["association"].get("limit") for each in kwargs] == [5, 2]
     assert {(each["hubspot_conn_id"], each["settle_seconds"]) for each in kwargs} == {("sandbox", 60)}

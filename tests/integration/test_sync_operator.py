@@ -18,7 +18,7 @@ from airflow_provider_hubassoc.hubspot import errors
 from airflow_provider_hubassoc.limits.apply import ApplyError
 from airflow_provider_hubassoc.limits.config import ConfigError
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError
-from airflow_provider_hubassoc.limits.plan import PlanError, StalePlanError
+from airflow_provider_hubassoc.limits.plan import StalePlanError
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOperator
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import HAS_3_3, Airflow, Try
@@ -132,7 +132,7 @@ def test_what_is_in_xcom_and_in_the_asset_event(airflow: Airflow, hubspot: Simul
 
     assert run.xcoms["plan"]["portal_id"] == hubspot.portal_id
     assert len(run.xcoms["plan"]["changes"]) == 3
-    assert "| create | contacts → companies | (unlabeled) | unlimited | 5 |" in run.xcoms["plan_markdown"]
+    assert "| create | contacts -> companies | (unlabeled) | unlimited | 5 |" in run.xcoms["plan_markdown"]
     assert run.result == {"changed": True, **run.xcoms["report"]}
     assert run.result["summary"] == "Applied 3 of 3. Settled."
     (event,) = told(run)
@@ -283,7 +283,7 @@ def test_missing_labels(
         ((key, limit),) = hubspot.limits().items()
         assert (key[:3], limit) == (("0-3", "0-1", USER), 2)
     else:
-        assert_permanent(run, PlanError)
+        assert_permanent(run, ApplyError)
         assert 'labels["Champion"]: the portal has no such label here' in str(run.error)
         assert hubspot.limits() == {}
         assert writes(hubspot) == []
@@ -357,7 +357,7 @@ def test_a_stale_plan_is_refused(airflow: Airflow, hubspot: Simulator, hubspot_c
     run = airflow.run(apply)
 
     assert_permanent(run, StalePlanError)
-    assert "deals → contacts (unlabeled): the limit was unlimited, now it is 4" in str(run.error)
+    assert "deals -> contacts (unlabeled): the limit was unlimited, now it is 4" in str(run.error)
     assert writes(hubspot) == []
 
 
@@ -440,7 +440,7 @@ def test_a_refused_change_does_not_stop_the_others(
 
     assert_permanent(run, ApplyError)
     assert "Applied 2 of 3: 1 refused. Settled." in str(run.error)
-    assert "deals → contacts (unlabeled) unlimited → 10: refused (Not today" in str(run.error)
+    assert "deals -> contacts (unlabeled) unlimited -> 10: refused (Not today" in str(run.error)
     report = run.xcoms["report"]
     assert [len(report[each]) for each in ("applied", "refused", "unconfirmed", "not_attempted")] == [2, 1, 0, 0]
     assert hubspot.limits() == {CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1}
