@@ -32,14 +32,14 @@ PRIMARY_COMPANY = ("0-1", "0-2", HUBSPOT, 1)
 DEAL_TO_CONTACT = ("0-3", "0-1", HUBSPOT, 3)
 
 CONFIG = declare(
-    association("contacts", "companies", limit=5, labels={"Billing contact": 1}),
+    association("contacts", "companies", limit=5, labels={"Billing Contact": 1}),
     association("deals", "contacts", limit=10),
 )
 IN_FORCE = {CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1, DEAL_TO_CONTACT: 10}
 TEXT = """\
 version: 1
 associations:
-  - {from: contacts, to: companies, limit: 5, labels: {Billing contact: 1}}
+  - {from: contacts, to: companies, limit: 5, labels: {Billing Contact: 1}}
   - {from: deals, to: contacts, limit: 10}
 """
 
@@ -167,7 +167,7 @@ def test_both_ways_to_verify_return_the_same(
     result = run.result
     assert [(each["from_object_type"], each["label"], each["target"]) for each in result.pop("applied")] == [
         ("contacts", None, 5),
-        ("contacts", "Billing contact", 1),
+        ("contacts", "Billing Contact", 1),
         ("deals", None, 10),
     ]
     assert result == {
@@ -458,7 +458,7 @@ def test_a_direction_that_cannot_be_read_fails_the_task_in_the_end(
 
     assert run.state == "up_for_retry"
     assert type(run.error) is ApplyError
-    assert "1 direction(s) could not be read" in str(run.error)
+    assert "1 direction could not be read" in str(run.error)
     assert hubspot.limits() == ({CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1} if mode == "apply" else {})
 
 
