@@ -48,6 +48,7 @@ from airflow_provider_hubassoc.limits.plan import (
     PortalState,
     UnfitDirection,
     UnreadDirection,
+    is_sendable,
     needs_labels,
     trouble,
 )
@@ -261,9 +262,9 @@ def _read_each(
     def attempt(direction: Direction) -> DirectionState | UnreadDirection:
         try:
             return read(direction, pacer)
-        except _FATAL:
-            raise
         except HubSpotError as error:
+            if _stops_everything(error):
+                raise
             return UnreadDirection(
                 from_object_type=direction.from_object_type,
                 to_object_type=direction.to_object_type,
@@ -345,6 +346,10 @@ class _Apply:
                     report.outcomes.append(Outcome(change, "not attempted", "the type of its label is not known"))
                     continue
                 change = change.model_copy(update={"category": identity[0], "type_id": identity[1]})
+                if not is_sendable(identity):
+                    reason = "HubSpot gave its label a type that this package cannot send"
+                    report.outcomes.append(Outcome(change, "refused", reason))
+                    continue
             by_direction.setdefault(change.direction, []).append(change)
         written = concurrently(
             "write",
@@ -403,7 +408,7 @@ class _Apply:
                 if error.outcome_unknown or (self._resend and isinstance(error, HubSpotValidationError)):
                     unknown.append(label)
                 else:
-                    outcomes.append(Outcome(label, "refused", str(error), error))
+                    outcomes.append(Outcome(label, "refused", _why_refused(label, error), error))
                 continue
             outcomes.append(Outcome(label, "applied"))
             types |= _types_of(label, rows)
@@ -497,8 +502,8 @@ class _Apply:
         except HubSpotError as error:
             self._note(error)
             return [Outcome(change, "unconfirmed", str(error), error) for change in step.changes]
-        if action == "create" and operation.has_failed:
-            # It may be there already: from an apply that was cut short, or set by somebody since the plan was made.
+        if operation.has_failed:
+            # Somebody may have changed the portal since the plan was made; what counts is what it holds now.
             try:
                 operation = self._read(operation)
             except HubSpotError as error:
@@ -566,10 +571,15 @@ class _Apply:
 
     def _note(self, error: HubSpotError) -> None:
         """Stop everything after an error that every further request would meet."""
-        passes = isinstance(error, HubSpotAuthenticationError) and error.retryable
-        if isinstance(error, _FATAL) and not passes:
+        if _stops_everything(error):
             with self._lock:
                 self._stopped = self._stopped or error
+
+
+def _stops_everything(error: HubSpotError) -> bool:
+    """Whether every other request would meet the error too; a 401 that may pass concerns one request."""
+    passes = isinstance(error, HubSpotAuthenticationError) and error.retryable
+    return isinstance(error, _FATAL) and not passes
 
 
 def _wait_for(operation: BatchOperation, timeout: float | None) -> Wait:
@@ -641,6 +651,15 @@ def _types_of(label: NewLabel, rows: Sequence[AssociationLabel]) -> dict[tuple[D
         if len(types) == 1 and (label.inverse is not None or label.direction == label.direction.inverse):
             found[side] = types.pop()
     return found
+
+
+def _why_refused(label: NewLabel, error: HubSpotError) -> str:
+    if "already exists" not in error.message:
+        return str(error)
+    return (
+        f"the portal has a label with the internal name {label.name} already, probably one that was renamed: write its "
+        f"present text in the file, restore its text in HubSpot, or give another name: ({error})"
+    )
 
 
 def _why_stopped(error: HubSpotError) -> str:
