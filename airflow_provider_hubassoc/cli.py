@@ -176,7 +176,9 @@ def _export(options: argparse.Namespace) -> int:
             "name the custom objects it may belong to with --object",
             file=sys.stderr,
         )
-    return ERROR if export.missing else DONE
+    for direction, reason in export.skipped:
+        print(f"Error: skipped {direction}: {reason}", file=sys.stderr)
+    return ERROR if export.missing or export.skipped else DONE
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -81,3 +81,20 @@ def test_any_label_survives_the_file(labels: dict[str, Any]) -> None:
     config = declare(association("contacts", "companies", labels=labels))
     loaded = load_config(Export(config).to_yaml())
     assert {name: label.limit for name, label in loaded.associations[0].labels.items()} == labels
+
+
+def test_what_the_token_may_not_read_is_skipped_and_named(hubspot: Simulator, client: HubSpotClient) -> None:
+    set_limits(hubspot, [("0-1", "0-2", HUBSPOT, 279, 5), ("0-3", "0-1", HUBSPOT, 3, 7)])
+    hubspot.inject(method="GET", path="*/configurations/0-3/0-1", status=403, times=9)
+    export = export_limits(client)
+    assert export.config == declare(association("contacts", "companies", limit=5))
+    assert [direction for direction, _ in export.skipped] == ["deals -> contacts"]
+
+
+def test_a_look_alike_pair_of_labels_is_written_exactly(hubspot: Simulator, client: HubSpotClient) -> None:
+    one, _ = hubspot.add_label("contacts", "deals", label="Boss", name="one")
+    two, _ = hubspot.add_label("contacts", "deals", label=" boss ", name="two")
+    set_limits(hubspot, [("0-1", "0-3", USER, one, 5), ("0-1", "0-3", USER, two, 6)])
+    export = export_limits(client)
+    assert [each["typeId"] for each in export.config["associations"][0]["types"]] == [one, two]
+    assert make_plan(client, export.to_yaml(), prune=True).is_empty
