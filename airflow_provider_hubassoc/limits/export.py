@@ -96,6 +96,9 @@ def export_limits(
     skipped: dict[Direction, str] = {}
     named = {normalize(name): name for name in object_types}
 
+    for name in named.values():  # an unknown one is an error, also where no limit leads to it
+        pacer.call(lambda name=name: client.get_limits(name, _LIKELY[0]))  # type: ignore[misc]
+
     def read(direction: Direction) -> list[AssociationLimit]:
         try:
             rows = pacer.call(lambda: client.get_limits(*direction))

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.errors import HubSpotUnknownObjectTypeError
 from airflow_provider_hubassoc.limits.config import canonical_label, label_problem, load_config
 from airflow_provider_hubassoc.limits.export import Export, export_limits
 from airflow_provider_hubassoc.simulator import Simulator
@@ -98,3 +100,8 @@ def test_a_look_alike_pair_of_labels_is_written_exactly(hubspot: Simulator, clie
     export = export_limits(client)
     assert [each["typeId"] for each in export.config["associations"][0]["types"]] == [one, two]
     assert make_plan(client, export.to_yaml(), prune=True).is_empty
+
+
+def test_an_object_type_that_the_portal_does_not_have_is_an_error(client: HubSpotClient) -> None:
+    with pytest.raises(HubSpotUnknownObjectTypeError):
+        export_limits(client, object_types=["p_nothing"])
