@@ -181,6 +181,7 @@ def test_both_ways_to_verify_return_the_same(
         "unconfirmed": [],
         "not_attempted": [],
         "unread": [],
+        "unfit": [],
         "portal_id": hubspot.portal_id,
     }
     assert len(told(run)) == 1
