@@ -176,7 +176,9 @@ def _export(options: argparse.Namespace) -> int:
             "name the custom objects it may belong to with --object",
             file=sys.stderr,
         )
-    return ERROR if export.missing else DONE
+    for direction, reason in export.skipped:
+        print(f"Error: skipped {direction}: {reason}", file=sys.stderr)
+    return ERROR if export.missing or export.skipped else DONE
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -214,7 +216,7 @@ def _plan(options: argparse.Namespace) -> int:
         print(plan.to_markdown(), end="")
     else:
         _print_rich(plan.to_rich(show_unchanged=options.all))
-    if plan.unread:
+    if plan.unread or plan.unfit:
         return ERROR
     return DONE if plan.is_empty else PENDING
 

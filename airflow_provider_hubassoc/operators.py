@@ -435,7 +435,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             plan = self._rebased_plan(hook, portal_id) if self.plan is not None else self._new_plan(hook, portal_id)
             self._publish_plan(context, plan)
             if self.mode == "plan":
-                ApplyReport(unread=plan.unread).raise_for_failure()
+                ApplyReport(unread=plan.unread, unfit=plan.unfit).raise_for_failure()
                 if self.fail_on_drift and not plan.is_empty:
                     raise AirflowFailException(plan.summary)
                 return {"summary": plan.summary, "portal_id": portal_id, "changed": False, "counts": plan.counts}

@@ -315,17 +315,13 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         """Return what is not as declared: a line of text each, and the limits among it as data."""
         from airflow_provider_hubassoc.limits.association_types import Direction
         from airflow_provider_hubassoc.limits.config import load_config
-        from airflow_provider_hubassoc.limits.plan import PlanError, PortalState, build_plan, limit_text
+        from airflow_provider_hubassoc.limits.plan import PortalState, build_plan, limit_text
 
         config = load_config({"version": 1, "associations": [self.association]})
         direction = Direction(config.associations[0].from_object_type, config.associations[0].to_object_type)
         ends = " -> ".join(map(display_name, direction))
-        try:
-            plan = build_plan(config, PortalState({direction: state}))
-        except PlanError as error:
-            return [str(problem) for problem in error.problems], []
-        # Directions that do not fit the portal, where the plan names them instead of raising.
-        lines = [str(problem) for unfit in getattr(plan, "unfit", ()) for problem in unfit.problems]
+        plan = build_plan(config, PortalState({direction: state}))
+        lines = [str(problem) for unfit in plan.unfit for problem in unfit.problems]
         lines += [f'{ends}, label "{label.label}": is missing' for label in plan.new_labels]
         limits = []
         for change in plan.writes:
@@ -370,7 +366,7 @@ def report_from_event(event: Any) -> dict[str, Any]:
     :raises HubSpotPollError: if the event is not one of the trigger's.
     """
     from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, Status
-    from airflow_provider_hubassoc.limits.plan import Change, NewLabel, UnreadDirection
+    from airflow_provider_hubassoc.limits.plan import Change, NewLabel, UnfitDirection, UnreadDirection
 
     try:
         if event["outcome"] not in (OVER, TIMEOUT, POLL_FAILED):
@@ -385,7 +381,10 @@ def report_from_event(event: Any) -> dict[str, Any]:
             operation = BatchOperation.from_dict(handle)
             ends = operation.from_object_type, operation.to_object_type
             in_force |= {(*ends, *identity) for identity in operation.in_force or ()}
-        report = ApplyReport(unread=[UnreadDirection.model_validate(each) for each in account["unread"]])
+        report = ApplyReport(
+            unread=[UnreadDirection.model_validate(each) for each in account["unread"]],
+            unfit=[UnfitDirection.model_validate(each) for each in account.get("unfit", ())],
+        )
         statuses: tuple[Status, ...] = get_args(Status)
         for status in statuses:
             for each in account[status.replace(" ", "_")]:

@@ -276,7 +276,7 @@ def from_response(
         return HubSpotRefusedAnswerError(
             f"HubSpot answered with a redirect (HTTP {status}), which is not followed", **fields
         )
-    if "unable to infer object type" in message.lower():
+    if any(text in message.lower() for text in ("unable to infer object type", "is not supported by this endpoint")):
         return HubSpotUnknownObjectTypeError(message, **fields)
     return HubSpotValidationError(message, **fields)
 

@@ -46,8 +46,11 @@ from airflow_provider_hubassoc.limits.plan import (
     NewLabel,
     Plan,
     PortalState,
+    UnfitDirection,
     UnreadDirection,
+    is_sendable,
     needs_labels,
+    trouble,
 )
 
 Status = Literal["applied", "refused", "unconfirmed", "not attempted"]
@@ -89,6 +92,7 @@ class ApplyReport:
 
     :param outcomes: what became of every change and new label.
     :param unread: directions of which nothing was known when the plan was made.
+    :param unfit: directions that the plan leaves as they are, because their declaration does not fit the portal.
     :param to_verify: one operation for each direction that was written, with everything that a read of it shall
         show; the handles can be given to whoever waits for them.
     :param settled: whether reads have shown everything applied in force; None if that was not looked at.
@@ -98,6 +102,7 @@ class ApplyReport:
     unread: list[UnreadDirection] = field(default_factory=list)
     to_verify: list[BatchOperation] = field(default_factory=list)
     settled: bool | None = None
+    unfit: list[UnfitDirection] = field(default_factory=list)
 
     def of(self, status: Status) -> list[Outcome]:
         """Return the outcomes of one status."""
@@ -106,7 +111,8 @@ class ApplyReport:
     @property
     def ok(self) -> bool:
         """Whether everything is applied, and nothing contradicts it."""
-        return len(self.of("applied")) == len(self.outcomes) and not self.unread and self.settled is not False
+        is_whole = not self.unread and not self.unfit
+        return is_whole and len(self.of("applied")) == len(self.outcomes) and self.settled is not False
 
     @property
     def retryable(self) -> bool:
@@ -133,9 +139,10 @@ class ApplyReport:
             others: tuple[Status, ...] = ("refused", "unconfirmed", "not attempted")
             rest = [f"{len(self.of(status))} {status}" for status in others if self.of(status)]
             head += f": {', '.join(rest)}" if rest else ""
-        unread = f" {len(self.unread)} direction(s) could not be read." if self.unread else ""
-        settled = {True: " Settled.", False: " Not settled yet.", None: ""}[self.settled]
-        return f"{head}.{unread}{settled}"
+        settled = {True: " Settled.", False: " Not settled yet.", None: ""}[
+            self.settled if self.of("applied") else None
+        ]
+        return f"{trouble(len(self.unread), len(self.unfit))}{head}.{settled}"
 
     def lines(self) -> list[str]:
         """Return the summary and one line for everything that is not applied."""
@@ -159,6 +166,7 @@ class ApplyReport:
             "retry_after": self.retry_after,
             **{_key(status): [_outcome_json(each) for each in self.of(status)] for status in _STATUSES},
             "unread": [{**unread.model_dump(mode="json"), "text": str(unread)} for unread in self.unread],
+            "unfit": [{**unfit.model_dump(mode="json"), "text": str(unfit)} for unfit in self.unfit],
         }
 
 
@@ -180,7 +188,7 @@ class ApplyError(Exception):
 
 def account_lines(account: Mapping[str, Any]) -> list[str]:
     """Return the summary of an account and one line for everything that is not applied."""
-    lines = [account["summary"], *(unread["text"] for unread in account["unread"])]
+    lines = [account["summary"], *(each["text"] for each in (*account["unread"], *account.get("unfit", ())))]
     for status in _STATUSES[1:]:
         for each in account[_key(status)]:
             lines.append(f"{each['text']}: {status}{f' ({reason})' if (reason := each['reason']) else ''}")
@@ -254,9 +262,9 @@ def _read_each(
     def attempt(direction: Direction) -> DirectionState | UnreadDirection:
         try:
             return read(direction, pacer)
-        except _FATAL:
-            raise
         except HubSpotError as error:
+            if _stops_everything(error):
+                raise
             return UnreadDirection(
                 from_object_type=direction.from_object_type,
                 to_object_type=direction.to_object_type,
@@ -328,7 +336,7 @@ class _Apply:
         self._on_outcomes = on_outcomes
 
     def run(self) -> ApplyReport:
-        report = ApplyReport(unread=list(self._plan.unread))
+        report = ApplyReport(unread=list(self._plan.unread), unfit=list(self._plan.unfit))
         made = self._create_labels(report)
         by_direction: dict[Direction, list[Change]] = {}
         for change in self._plan.writes:
@@ -338,6 +346,10 @@ class _Apply:
                     report.outcomes.append(Outcome(change, "not attempted", "the type of its label is not known"))
                     continue
                 change = change.model_copy(update={"category": identity[0], "type_id": identity[1]})
+                if not is_sendable(identity):
+                    reason = "HubSpot gave its label a type that this package cannot send"
+                    report.outcomes.append(Outcome(change, "refused", reason))
+                    continue
             by_direction.setdefault(change.direction, []).append(change)
         written = concurrently(
             "write",
@@ -396,7 +408,7 @@ class _Apply:
                 if error.outcome_unknown or (self._resend and isinstance(error, HubSpotValidationError)):
                     unknown.append(label)
                 else:
-                    outcomes.append(Outcome(label, "refused", str(error), error))
+                    outcomes.append(Outcome(label, "refused", _why_refused(label, error), error))
                 continue
             outcomes.append(Outcome(label, "applied"))
             types |= _types_of(label, rows)
@@ -490,8 +502,8 @@ class _Apply:
         except HubSpotError as error:
             self._note(error)
             return [Outcome(change, "unconfirmed", str(error), error) for change in step.changes]
-        if action == "create" and operation.has_failed:
-            # It may be there already: from an apply that was cut short, or set by somebody since the plan was made.
+        if operation.has_failed:
+            # Somebody may have changed the portal since the plan was made; what counts is what it holds now.
             try:
                 operation = self._read(operation)
             except HubSpotError as error:
@@ -559,9 +571,15 @@ class _Apply:
 
     def _note(self, error: HubSpotError) -> None:
         """Stop everything after an error that every further request would meet."""
-        if isinstance(error, _FATAL):
+        if _stops_everything(error):
             with self._lock:
                 self._stopped = self._stopped or error
+
+
+def _stops_everything(error: HubSpotError) -> bool:
+    """Whether every other request would meet the error too; a 401 that may pass concerns one request."""
+    passes = isinstance(error, HubSpotAuthenticationError) and error.retryable
+    return isinstance(error, _FATAL) and not passes
 
 
 def _wait_for(operation: BatchOperation, timeout: float | None) -> Wait:
@@ -632,6 +650,15 @@ def _types_of(label: NewLabel, rows: Sequence[AssociationLabel]) -> dict[tuple[D
         if len(types) == 1 and (label.inverse is not None or label.direction == label.direction.inverse):
             found[side] = types.pop()
     return found
+
+
+def _why_refused(label: NewLabel, error: HubSpotError) -> str:
+    if "already exists" not in error.message:
+        return str(error)
+    return (
+        f"the portal has a label with the internal name {label.name} already, probably one that was renamed: write its "
+        f"present text in the file, restore its text in HubSpot, or give another name: ({error})"
+    )
 
 
 def _why_stopped(error: HubSpotError) -> str:

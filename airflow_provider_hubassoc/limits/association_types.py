@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_hubassoc.hubspot.object_types import display_name
 
@@ -25,8 +25,8 @@ class Direction(NamedTuple):
     to_object_type: str
 
     def __str__(self) -> str:
-        """Name the direction for people: ``contacts → companies``."""
-        return f"{display_name(self.from_object_type)} → {display_name(self.to_object_type)}"
+        """Name the direction for people: ``contacts -> companies``."""
+        return f"{display_name(self.from_object_type)} -> {display_name(self.to_object_type)}"
 
     @property
     def inverse(self) -> Direction:
@@ -37,5 +37,21 @@ class Direction(NamedTuple):
 @cache
 def hubspot_directions() -> dict[int, Direction]:
     """Return the direction of every HUBSPOT_DEFINED type that HubSpot publishes, by type id."""
+    return {row["typeId"]: Direction(row["fromObjectTypeId"], row["toObjectTypeId"]) for row in _rows()}
+
+
+@cache
+def published_texts() -> dict[int, tuple[str, ...]]:
+    """Return the labels of HUBSPOT_DEFINED types: the text of real answers, and an older one from HubSpot's guide."""
+    return {
+        row["typeId"]: tuple(text for text in (row["label"], row.get("olderLabel")) if text)
+        for row in _rows()
+        if row["label"]
+    }
+
+
+@cache
+def _rows() -> list[dict[str, Any]]:
     text = files("airflow_provider_hubassoc").joinpath("association_types.json").read_text("utf-8")
-    return {row["typeId"]: Direction(row["fromObjectTypeId"], row["toObjectTypeId"]) for row in json.loads(text)}
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows

@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.hubspot.errors import HubSpotUnknownObjectTypeError
+from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError, HubSpotUnknownObjectTypeError
 from airflow_provider_hubassoc.hubspot.models import (
     AssociationCategory,
     AssociationLabel,
@@ -34,11 +34,11 @@ from airflow_provider_hubassoc.hubspot.models import (
 from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, display_name, normalize
 from airflow_provider_hubassoc.limits.apply import MAX_CONCURRENCY, Progress, concurrently
 from airflow_provider_hubassoc.limits.association_types import Direction, hubspot_directions
+from airflow_provider_hubassoc.limits.config import canonical_label, label_problem
 from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
 from airflow_provider_hubassoc.limits.pacing import Pacer
 
 _LIKELY = [OBJECT_TYPE_IDS[name] for name in ("contacts", "companies", "deals", "tickets")]
-_CATEGORIES = frozenset(category.value for category in AssociationCategory)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -57,11 +57,13 @@ class Export:
     """A portal's limits.
 
     :param config: what :func:`~.config.load_config` takes.
-    :param missing: limits whose object types were not found, or which cannot be written to a file.
+    :param missing: limits whose object types were not found.
+    :param skipped: directions that the token may not read, and why.
     """
 
     config: dict[str, Any]
     missing: list[AssociationLimit] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def to_yaml(self, title: str = "HubSpot association limits") -> str:
         """Return the file. The same limits give the same text, so that a diff shows what has changed.
@@ -91,7 +93,11 @@ def export_limits(
     pacer = Pacer(client, 2 * max_concurrency)
     missing = {row.identity: row for row in pacer.call(client.get_all_limits) if row.max_to_object_ids is not None}
     found: dict[Direction, list[AssociationLimit]] = {}
+    skipped: dict[Direction, str] = {}
     named = {normalize(name): name for name in object_types}
+
+    for name in named.values():  # an unknown one is an error, also where no limit leads to it
+        pacer.call(lambda name=name: client.get_limits(name, _LIKELY[0]))  # type: ignore[misc]
 
     def read(direction: Direction) -> list[AssociationLimit]:
         try:
@@ -100,6 +106,9 @@ def export_limits(
             # A portal without, say, leads does not know them; what the caller names must be there.
             if any(normalize(name) in named for name in direction):
                 raise
+            return []
+        except HubSpotMissingScopesError as error:
+            skipped[direction] = str(error)
             return []
         return [row for row in rows if row.max_to_object_ids is not None]
 
@@ -130,10 +139,9 @@ def export_limits(
     )
     associations = []
     for direction in sorted(limited, key=str):
-        entry, left = _association(direction, limited[direction], labels.get(direction, []))
-        missing |= {row.identity: row for row in left}
-        associations.append(entry)
-    return Export({"version": 1, "associations": associations}, list(missing.values()))
+        associations.append(_association(direction, limited[direction], labels.get(direction, [])))
+    reasons = sorted((str(direction), reason) for direction, reason in skipped.items())
+    return Export({"version": 1, "associations": associations}, list(missing.values()), reasons)
 
 
 def _candidates(custom: Sequence[str]) -> Iterator[Direction]:
@@ -163,11 +171,8 @@ def _only_published(direction: Direction, rows: Sequence[AssociationLimit]) -> b
 
 def _association(
     direction: Direction, rows: Sequence[AssociationLimit], labels: Sequence[AssociationLabel]
-) -> tuple[dict[str, Any], list[AssociationLimit]]:
-    """Write one direction's limits, by name where the name means one type only.
-
-    :return: the entry of the file, and the limits that cannot be written.
-    """
+) -> dict[str, Any]:
+    """Write one direction's limits, by name where the name means one type only and a file can hold it."""
     unlabeled = _published(direction)
     if unlabeled is None:
         candidates = {row.identity for row in labels if not row.label}
@@ -175,24 +180,25 @@ def _association(
     names = {
         row.identity: row.label
         for row in labels
-        if row.label and sum(other.label == row.label for other in labels) == 1
+        if row.label and not label_problem(row.label) and sum(_same(other.label, row.label) for other in labels) == 1
     }
     entry: dict[str, Any] = {"from": display_name(direction[0]), "to": display_name(direction[1])}
     by_name: dict[str, int | None] = {}
     exact: list[dict[str, Any]] = []
-    left = []
     for row in sorted(rows, key=lambda row: (row.category, row.type_id)):
         name = names.get(row.identity)
         if row.identity == unlabeled:
             entry["limit"] = row.max_to_object_ids
         elif name is not None:
             by_name[name] = row.max_to_object_ids
-        elif row.category in _CATEGORIES:
-            exact.append({"category": row.category, "typeId": row.type_id, "limit": row.max_to_object_ids})
         else:
-            left.append(row)
+            exact.append({"category": row.category, "typeId": row.type_id, "limit": row.max_to_object_ids})
     if by_name:
         entry["labels"] = dict(sorted(by_name.items()))
     if exact:
         entry["types"] = exact
-    return entry, left
+    return entry
+
+
+def _same(one: str | None, other: str) -> bool:
+    return one is not None and canonical_label(one) == canonical_label(other)

@@ -22,22 +22,25 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_hubassoc.hubspot.errors import parse_json
 from airflow_provider_hubassoc.hubspot.models import (
+    MAX_INT32,
     AssociationCategory,
     AssociationLabel,
     AssociationLimit,
     TypeIdentity,
 )
 from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
-from airflow_provider_hubassoc.limits.association_types import Direction
+from airflow_provider_hubassoc.limits.association_types import Direction, hubspot_directions, published_texts
 from airflow_provider_hubassoc.limits.config import (
     USUAL_MAXIMUM,
     AssociationConfig,
     LabelConfig,
     LimitsConfig,
+    TypeConfig,
+    canonical_label,
     nearest,
 )
 from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
-from airflow_provider_hubassoc.limits.source import ConfigError, Problem, show
+from airflow_provider_hubassoc.limits.source import Place, is_invisible, show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,10 +52,9 @@ _WRITES: tuple[ChangeAction, ...] = ("create", "update", "purge")
 _SYMBOLS = {"create": "+", "update": "~", "purge": "-", "unchanged": "=", "unmanaged": "?"}
 _STYLES = {"create": "green", "update": "yellow", "purge": "red", "unchanged": "", "unmanaged": "dim"}
 _CATEGORIES = frozenset(category.value for category in AssociationCategory)
-
-
-class PlanError(ConfigError):
-    """A file that does not fit the portal, such as a label the portal does not have; holds every mistake at once."""
+_AS_DECLARED = "the portal is as declared"
+_COMMENT_LENGTH = 65_536
+"""Characters that GitHub takes in one comment."""
 
 
 class StalePlanError(ValueError):
@@ -122,6 +124,8 @@ class Change(_InDirection):
     :param label: its label, as far as it is known.
     :param current: the limit now; None for unlimited.
     :param target: the limit that shall be; None for unlimited.
+    :param by_number: whether the file names its type by category and id.
+    :param null_in_file: for ``unmanaged``: whether the file says so, with a limit of ``null``.
     """
 
     action: ChangeAction
@@ -131,6 +135,8 @@ class Change(_InDirection):
     label: str | None = None
     current: int | None = None
     target: int | None = None
+    by_number: bool = False
+    null_in_file: bool = False
 
     @property
     def identity(self) -> TypeIdentity | None:
@@ -140,9 +146,12 @@ class Change(_InDirection):
     @property
     def name(self) -> str:
         """What people call the association type."""
+        number = f"{self.category} {self.type_id}"
+        if self.by_number and (self.unlabeled or self.label is not None):
+            return f"{number} (unlabeled)" if self.unlabeled else f'{number} "{self.label}"'
         if self.unlabeled:
             return "(unlabeled)"
-        return self.label if self.label is not None else f"{self.category} {self.type_id}"
+        return self.label if self.label is not None else number
 
     @property
     def is_write(self) -> bool:
@@ -150,9 +159,9 @@ class Change(_InDirection):
         return self.action in _WRITES
 
     def __str__(self) -> str:
-        """Name the change for people: ``contacts → companies "Billing contact" 5 → 2``."""
-        name = self.name if self.label is None or self.unlabeled else f'"{self.label}"'
-        return f"{self.direction} {name} {limit_text(self.current)} → {limit_text(self.target)}"
+        """Name the change for people: ``contacts -> companies "Billing Contact" 5 -> 2``."""
+        name = self.name if self.label is None or self.unlabeled or self.by_number else f'"{self.label}"'
+        return f"{self.direction} {name} {limit_text(self.current)} -> {limit_text(self.target)}"
 
 
 class NewLabel(_InDirection):
@@ -190,6 +199,19 @@ class UnreadDirection(_InDirection):
         return f"{self.direction} could not be read: {self.reason}"
 
 
+class UnfitDirection(_InDirection):
+    """A direction whose declaration does not fit the portal, so that nothing in it is changed.
+
+    :param problems: one sentence for each mistake; it begins with its place in the file where that is known.
+    """
+
+    problems: list[str]
+
+    def __str__(self) -> str:
+        """Name the direction and its problems for people."""
+        return f"{self.direction} does not fit the portal and is left as it is: {'; '.join(self.problems)}"
+
+
 class ReadDirection(_InDirection):
     """A direction that was read.
 
@@ -208,6 +230,7 @@ class Plan(_Json):
     :param warnings: what to think about before applying.
     :param directions: what was read to make the plan.
     :param unread: directions that could not be read.
+    :param unfit: directions whose declaration does not fit the portal.
     :param portal_id: the portal it is for, where that is known.
     """
 
@@ -218,6 +241,7 @@ class Plan(_Json):
     warnings: list[str] = []
     directions: list[ReadDirection] = []
     unread: list[UnreadDirection] = []
+    unfit: list[UnfitDirection] = []
 
     # -- what it says --
 
@@ -228,7 +252,7 @@ class Plan(_Json):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the portal is as declared, as far as it could be read."""
+        """Whether there is nothing to write. Directions that are unread or unfit are not covered by this."""
         return not self.writes and not self.new_labels
 
     @property
@@ -242,14 +266,13 @@ class Plan(_Json):
         """One line: ``Plan: 2 to create, 1 to update, 0 to purge. 5 unchanged, 1 unmanaged.``"""
         counts = self.counts
         rest = f"{counts['unchanged']} unchanged, {counts['unmanaged']} unmanaged."
-        if self.unread:
-            rest += f" {_number(len(self.unread), 'direction')} could not be read."
+        wrong = trouble(len(self.unread), len(self.unfit))
         if self.is_empty:
-            head = "No changes" if self.unread else "No changes, the portal is as declared"
-            return f"{head}. {rest}"
-        labels = f"{_number(len(self.new_labels), 'label')} and " if self.new_labels else ""
-        limits = f"{_number(counts['create'], 'limit')} " if self.new_labels else f"{counts['create']} "
-        return f"Plan: {labels}{limits}to create, {counts['update']} to update, {counts['purge']} to purge. {rest}"
+            return f"{wrong}No changes in the others. {rest}" if wrong else f"No changes, {_AS_DECLARED}. {rest}"
+        labels = f"{count_of(len(self.new_labels), 'label')} and " if self.new_labels else ""
+        limits = f"{count_of(counts['create'], 'limit')} " if self.new_labels else f"{counts['create']} "
+        todo = f"{labels}{limits}to create, {counts['update']} to update, {counts['purge']} to purge."
+        return f"{wrong}Plan: {todo} {rest}"
 
     @property
     def fingerprint(self) -> str:
@@ -304,7 +327,7 @@ class Plan(_Json):
         if rows:
             table = Table(box=None, pad_edge=False, header_style="bold")
             table.add_column("", no_wrap=True)
-            table.add_column("From → to", overflow="fold")
+            table.add_column("From -> to", overflow="fold")
             table.add_column("Association type", overflow="fold")
             table.add_column("Now", justify="right", no_wrap=True)
             table.add_column("Then", justify="right", no_wrap=True)
@@ -319,11 +342,11 @@ class Plan(_Json):
             parts += [table, Text()]
         parts += [Text(_one_line(f"+ {label}"), style="green") for label in self.new_labels]
         parts += [Text(_one_line(f"Warning: {warning}"), style="yellow") for warning in self.warnings]
-        parts += [Text(_one_line(f"Error: {unread}"), style="red") for unread in self.unread]
+        parts += [Text(_one_line(f"Error: {each}"), style="red") for each in (*self.unfit, *self.unread)]
         return Group(*parts, Text(self.summary, style="bold"))
 
     def to_text(self, *, width: int = 120) -> str:
-        """Return the same as plain text, for logs.
+        """Return the same as plain text, for logs; with more than one line it begins on a line of its own.
 
         :param width: of the longest line, characters.
         """
@@ -331,22 +354,65 @@ class Plan(_Json):
 
         text = io.StringIO()
         Console(file=text, width=width, color_system=None).print(self.to_rich())
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        return "\n".join(["", *lines] if len(lines) > 1 else lines)
 
-    def to_markdown(self) -> str:
-        """Return the plan as Markdown, for people in Airflow's UI."""
+    def to_markdown(self, *, summary: bool = False) -> str:
+        """Return the plan as Markdown, for people in Airflow's UI.
+
+        :param summary: what fits into one comment of a pull request: counts for each direction, and as much of the
+            rest as there is room for, with a line that says how much is left out.
+        """
+        return self._markdown_summary() if summary else self._markdown_in_full()
+
+    def _markdown_in_full(self) -> str:
         lines = [f"**{self.summary}**"]
         rows = self._rows(show_unchanged=False)
         if rows:
-            lines += ["", "| | From → to | Association type | Now | Then |", "|---|---|---|---:|---:|"]
+            lines += ["", "| | From -> to | Association type | Now | Then |", "|---|---|---|---:|---:|"]
         for change in rows:
             cells = [change.action, str(change.direction), change.name, *_now_then(change)]
             lines.append(f"| {' | '.join(_markdown(cell) for cell in cells)} |")
         notes = [f"New: {label}" for label in self.new_labels]
         notes += [f"Warning: {warning}" for warning in self.warnings]
-        notes += [f"Error: {unread}" for unread in self.unread]
+        notes += [f"Error: {each}" for each in (*self.unfit, *self.unread)]
         if notes:
             lines += ["", *(f"- {_markdown(note)}" for note in notes)]
+        return "\n".join(lines) + "\n"
+
+    def _markdown_summary(self) -> str:
+        written: dict[Direction, Counter[str]] = {}
+        for change in self.writes:
+            written.setdefault(change.direction, Counter())[change.action] += 1
+        counts = [
+            f"| {_markdown(str(direction))} | {' | '.join(str(counted[action]) for action in _WRITES)} |"
+            for direction, counted in written.items()
+        ]
+        errors = [f"- {_markdown(f'Error: {each}')}" for each in (*self.unfit, *self.unread)]
+        cells = [(change.action, str(change.direction), change.name, *_now_then(change)) for change in self.writes]
+        changes = [f"| {' | '.join(map(_markdown, row))} |" for row in cells]
+        notes = [f"- {_markdown(f'New: {label}')}" for label in self.new_labels]
+        notes += [f"- {_markdown(f'Warning: {warning}')}" for warning in self.warnings]
+        sections = [
+            ([], errors, "errors"),
+            (["| From -> to | create | update | purge |", "|---|---:|---:|---:|"], counts, "directions"),
+            (["| | From -> to | Association type | Now | Then |", "|---|---|---|---:|---:|"], changes, "changes"),
+            ([], notes, "notes"),
+        ]
+        lines = [f"**{self.summary}**"]
+        room = _COMMENT_LENGTH - len(lines[0]) - 1_000  # for headings, and for what is said of lines left out
+        for heading, rows, what in sections:
+            shown = []
+            for row in rows:
+                row = row if len(row) <= 2_000 else _cut_markdown(row)
+                if room < len(row) + 1:
+                    break
+                room -= len(row) + 1
+                shown.append(row)
+            if shown:
+                lines += ["", *heading, *shown]
+            if len(shown) < len(rows):
+                lines += ["", f"... and {len(rows) - len(shown)} more {what}; the whole plan has them."]
         return "\n".join(lines) + "\n"
 
     def _rows(self, show_unchanged: bool) -> list[Change]:
@@ -377,6 +443,9 @@ class Plan(_Json):
             for change in mine:
                 if change.type_id is None:
                     found = _by_label(now, change.label or "")
+                    near = [] if found else _near(now, change.label or "")
+                    if near:
+                        reasons.append(f"{change.direction}: {_look_alike(change.label or '', near)}")
                     if found:
                         change = change.model_copy(update={"category": found[0][0], "type_id": found[0][1]})
                 elif change.action != "unmanaged" and not _same_name(change, now.labels):
@@ -395,11 +464,25 @@ class Plan(_Json):
                 for (category, type_id), limit in seen.items()
             ]
         if reasons:
-            raise StalePlanError(reasons)
+            raise StalePlanError(list(dict.fromkeys(reasons)))
+        for label in self.new_labels:
+            inverse = state.directions.get(label.direction.inverse)
+            text = label.label if label.inverse is None else label.inverse
+            near = _near(inverse, text) if inverse and not _by_label(inverse, text) else []
+            near += [
+                each
+                for each in _near(state.directions[label.direction], label.label)
+                if not _by_label(state.directions[label.direction], label.label)
+            ]
+            if near:
+                reasons.append(f"{label.direction}: {_look_alike(label.label, near)}")
+        if reasons:
+            raise StalePlanError(list(dict.fromkeys(reasons)))
         new_labels = [
             label for label in self.new_labels if not _by_label(state.directions[label.direction], label.label)
         ]
-        return self.model_copy(update={"changes": changes, "new_labels": new_labels, "warnings": _warnings(changes)})
+        warnings = list(dict.fromkeys([*_warnings(changes), *(each for each in self.warnings if _is_of_file(each))]))
+        return self.model_copy(update={"changes": changes, "new_labels": new_labels, "warnings": warnings})
 
 
 def limit_text(limit: int | None) -> str:
@@ -413,22 +496,36 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
     They are not where every name is known without them: HubSpot's own unlabeled types have published ids, and
     labels that have a limit already come with the limits. A direction that is as declared takes one read.
     """
-    wanted: dict[TypeIdentity, int | None] = {each.identity: _as_number(each.limit) for each in association.types}
+    direction = Direction(*_ends(association))
+    actual = DirectionState(limits).in_force
+    with_limit = [each for each in association.types if each.limit is not None]
+    wanted: dict[TypeIdentity, int | None] = {each.identity: _ascount_of(each.limit) for each in with_limit}
+    listed = {row.identity for row in limits}
+    # Whether an id exists in this direction is certain only where HubSpot publishes it, or a limit shows it.
+    if any(_home(each.identity) is None and each.identity not in listed for each in with_limit):
+        return True
+    named: set[TypeIdentity] = set()
+    missing_null = False
     for name, label in association.labels.items():
-        if label.limit is None and not label.create_missing:
-            continue
         found = {row.identity for row in limits if row.label == name}
+        named |= found
+        if label.limit is None and not label.create_missing:
+            missing_null = missing_null or not found
+            continue
         if len(found) != 1:
             return True
         if label.limit is not None:
-            wanted[found.pop()] = _as_number(label.limit)
-    unlabeled = unlabeled_type_id(association.from_object_type, association.to_object_type)
+            wanted[next(iter(found))] = _ascount_of(label.limit)
+    by_type = {each.identity for each in association.types}
+    others = [row for row in limits if row.identity in actual and row.identity not in named | by_type]
+    if missing_null and any(row.label for row in others):
+        return True  # a label that is not managed may have been renamed: pruning must not remove its limit
+    unlabeled = unlabeled_type_id(*direction)
     if unlabeled is not None:
         return False
-    if association.limit is not None:
+    if association.limit is not None or ("limit" in association.model_fields_set and others):
         return True
     # Which of several types is the unlabeled one decides the order of the changes, so it matters if there are any.
-    actual = DirectionState(limits).in_force
     changed = any(limit is not None and actual.get(identity) != limit for identity, limit in wanted.items())
     return changed and len(wanted.keys() | actual.keys()) > 1
 
@@ -436,39 +533,59 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
 def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False) -> Plan:
     """Compare what is declared with what the portal has.
 
+    A direction whose declaration does not fit the portal is in :attr:`Plan.unfit`, and nothing in it is changed; it
+    does not stop the others.
+
     :param config: of one portal (:func:`~.config.load_config`).
     :param state: what was read of the portal (:func:`~.apply.read_state`).
     :param prune: purge the limits that the portal has in the directions of the file and the file does not mention.
     :return: the plan.
-    :raises PlanError: with everything in the file that does not fit the portal.
     """
     config = config.for_portal()
-    readable = [each for each in config.associations if Direction(*_ends(each)) in state.directions]
-    new_labels = _new_labels(readable, state)
-    problems: list[Problem] = []
-    changes: list[Change] = []
-    for association in readable:
-        direction = Direction(*_ends(association))
-        resolver = _Resolver(association, state.directions[direction], new_labels, problems)
-        changes += resolver.changes(prune)
-    problems += _spelled_twice(changes)
-    if problems:
-        raise PlanError(problems)
+    declared = [each for each in config.associations if Direction(*_ends(each)) in state.directions]
+    unfit: dict[Direction, list[str]] = {}
+    while True:
+        # A label that an unfit direction would create is missing in the inverse direction as well.
+        fit = [each for each in declared if Direction(*_ends(each)) not in unfit]
+        new_labels = _new_labels(fit, config.associations, state)
+        changes: list[Change] = []
+        warnings: list[str] = []
+        found: dict[Direction, list[str]] = {}
+        for association in fit:
+            direction = Direction(*_ends(association))
+            resolver = _Resolver(association, state, new_labels)
+            changes += resolver.changes(prune)
+            warnings += resolver.warnings
+            if resolver.problems:
+                found[direction] = resolver.problems
+        if not found:
+            found = _spelled_twice(changes)
+        if not found:
+            break
+        unfit |= found
     changes.sort(key=_order)
     return Plan(
         portal_id=state.portal_id,
         changes=changes,
         new_labels=sorted(new_labels, key=lambda label: (str(label.direction), label.label)),
-        warnings=_warnings(changes),
+        warnings=[*_warnings(changes), *sorted(warnings)],
         directions=[
             ReadDirection(
                 from_object_type=direction.from_object_type,
                 to_object_type=direction.to_object_type,
-                labels=found.labels is not None,
+                labels=read.labels is not None,
             )
-            for direction, found in sorted(state.directions.items(), key=lambda item: str(item[0]))
+            for direction, read in sorted(state.directions.items(), key=lambda item: str(item[0]))
+            if direction not in unfit
         ],
         unread=sorted(state.unread.values(), key=str),
+        unfit=sorted(
+            (
+                UnfitDirection(from_object_type=direction[0], to_object_type=direction[1], problems=problems)
+                for direction, problems in unfit.items()
+            ),
+            key=str,
+        ),
     )
 
 
@@ -478,29 +595,26 @@ def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False)
 class _Resolver:
     """Finds the association types behind the names of one direction."""
 
-    def __init__(
-        self,
-        association: AssociationConfig,
-        state: DirectionState,
-        new_labels: list[NewLabel],
-        problems: list[Problem],
-    ) -> None:
+    def __init__(self, association: AssociationConfig, portal: PortalState, new_labels: list[NewLabel]) -> None:
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
         self._association = association
         self._direction = Direction(*_ends(association))
-        self._state = state
+        self._portal = portal
+        self._state = portal.directions[self._direction]
         self._new_labels = new_labels
-        self._problems = problems
-        self._labels = {row.identity: row.label for row in state.limits if row.label}
-        self._labels |= {row.identity: row.label for row in state.labels or () if row.label}
+        self._labels = {row.identity: row.label for row in self._state.limits if row.label}
+        self._labels |= {row.identity: row.label for row in self._state.labels or () if row.label}
         self._unlabeled = self._find_unlabeled()
 
     def changes(self, prune: bool) -> list[Change]:
         """Return every limit of the direction."""
         declared: dict[TypeIdentity | str, int | None] = {}
-        for what, key, limit in self._declared():
+        for what, key, limit, place in self._declared():
             if key in declared:
-                self._problem(what, "names an association type that is declared under another name already")
+                self._problem(what, "names an association type that is declared under another name already", place)
             declared[key] = limit
+        unmanaged = self._unmanaged(prune)
         actual = self._state.in_force
         changes = []
         for key, target in declared.items():
@@ -508,36 +622,90 @@ class _Resolver:
             action: ChangeAction = "unchanged"
             if target != current:
                 action = "create" if current is None else "purge" if target is None else "update"
+            if action != "unchanged" and not isinstance(key, str) and not is_sendable(key):
+                self.warnings.append(
+                    f"{self._direction} {key[0]} {key[1]}: declared as {limit_text(target)}, is {limit_text(current)}; "
+                    "this package cannot change limits of such a type"
+                )
+                action, target = "unmanaged", current
             changes.append(self._change(action, key, current, target))
+        prune = prune and self._association.is_prunable and not self._missing_unmanaged
         for identity, limit in actual.items():
             if identity in declared:
                 continue
-            # A category that this package does not know cannot be sent, so it is left alone.
-            if prune and identity[0] in _CATEGORIES:
+            if prune and identity not in unmanaged and is_sendable(identity):
                 changes.append(self._change("purge", identity, limit, None))
             else:
-                changes.append(self._change("unmanaged", identity, limit, limit))
+                change = self._change("unmanaged", identity, limit, limit)
+                changes.append(change.model_copy(update={"null_in_file": identity in unmanaged}))
         self._check_rule(changes)
         return changes
 
-    def _declared(self) -> list[tuple[str, TypeIdentity | str, int | None]]:
-        """Return (words, association type or new label, limit) of everything declared."""
+    def _declared(self) -> list[tuple[str, TypeIdentity | str, int | None, Place | None]]:
+        """Return (words, association type or new label, limit, place in the file) of every limit declared."""
         association = self._association
-        found: list[tuple[str, TypeIdentity | str, int | None]] = []
+        found: list[tuple[str, TypeIdentity | str, int | None, Place | None]] = []
         if association.limit is not None:
             unlabeled = self._required_unlabeled()
             if unlabeled:
-                found.append(("limit", unlabeled, _as_number(association.limit)))
+                found.append(("limit", unlabeled, _ascount_of(association.limit), association.place))
         for name, label in association.labels.items():
             if label.limit is None and not label.create_missing:
                 continue
-            key = self._find_label(name)
+            key = self._find_label(name, label)
             if key is not None and label.limit is not None:
-                found.append((f"labels[{show(name)}]", key, _as_number(label.limit)))
+                found.append((f"labels[{show(name)}]", key, _ascount_of(label.limit), label.place))
         for each in association.types:
-            found.append((f"types: {each.category} {each.type_id}", each.identity, _as_number(each.limit)))
+            if each.limit is not None and self._is_of_direction(each):
+                what = f"types: {each.category} {each.type_id}"
+                found.append((what, each.identity, _ascount_of(each.limit), each.place))
         # A label that is yet to be created has no limit already.
         return [each for each in found if not (isinstance(each[1], str) and each[2] is None)]
+
+    def _unmanaged(self, prune: bool) -> set[TypeIdentity]:
+        """Return the association types that the file names with a limit of ``null``, which pruning leaves alone."""
+        association = self._association
+        found = {each.identity for each in association.types if each.limit is None}
+        if association.limit is None and "limit" in association.model_fields_set:
+            rows = _rows_of(self._state)
+            unlabeled = {row.identity for row in rows if not row.label}
+            found |= {self._unlabeled} if self._unlabeled else unlabeled
+        self._missing_unmanaged = False
+        for name, label in association.labels.items():
+            if label.limit is not None:
+                continue
+            types = _by_label(self._state, name) or _by_published_text(self._state, self._direction, name)
+            found |= set(types)
+            if types or (label.create_missing and not self.problems):
+                continue
+            near = _near(self._state, name)
+            if near and not label.create_missing:
+                self._problem(f"labels[{show(name)}]", _look_alike(name, near), label.place)
+            elif prune and any(self._labels.get(identity) for identity in self._state.in_force):
+                self._missing_unmanaged = True
+                self.warnings.append(
+                    f"{self._direction}: nothing is pruned: the file leaves the label {show(name)} unmanaged, and the "
+                    "portal has no such label; remove it from the file, or write its present text"
+                )
+        return found
+
+    def _is_of_direction(self, each: TypeConfig) -> bool:
+        """Whether the direction has an association type that the file names by its number; reports it if not."""
+        where = f"types: {each.category} {each.type_id}"
+        rows = _rows_of(self._state)
+        if any(row.identity == each.identity for row in rows) or not is_sendable(each.identity):
+            return True
+        home = _home(each.identity)
+        if home is not None and home == _normal(self._direction):
+            return True
+        if home is not None:
+            self._problem(where, f"is an association type of {home}, not of this direction", each.place)
+            return False
+        if self._state.labels is None:
+            return True
+        there = _listed({row.identity for row in rows}, self._labels) or "none"
+        self._problem(where, f"the portal has no such association type here; it has {there}", each.place)
+        return False
 
     def _find_unlabeled(self) -> TypeIdentity | None:
         published = unlabeled_type_id(*self._direction)
@@ -557,22 +725,64 @@ class _Resolver:
             self._problem("limit", f"the portal has {number} unlabeled association types here{them}")
         return self._unlabeled
 
-    def _find_label(self, name: str) -> TypeIdentity | str | None:
+    def _find_label(self, name: str, label: LabelConfig) -> TypeIdentity | str | None:
         """Return the type a label names; the label itself if it is to be created; None after a problem."""
+        where = f"labels[{show(name)}]"
         found = _by_label(self._state, name)
+        if not found:
+            found = _by_published_text(self._state, self._direction, name)
+            if len(found) == 1:
+                present = self._labels[found[0]]
+                self.warnings.append(f"{self._direction} {where}: HubSpot calls this label {show(present)}; write that")
         if len(found) == 1:
             return found[0]
-        where = f"labels[{show(name)}]"
         if found:
-            self._problem(where, f"several association types have this label: {_listed(set(found))}; use types")
+            message = f"several association types have this label: {_listed(set(found))}; use types"
+            self._problem(where, message, label.place)
             return None
-        if any(name in _sides(label, self._direction) for label in self._new_labels):
+        near = _near(self._state, name)
+        if near:
+            self._problem(where, _look_alike(name, near), label.place)
+            return None
+        if any(name in _sides(new, self._direction) for new in self._new_labels):
+            self._check_inverse(name, label)
+            self._note_renamed(name)
             return name
         labels = sorted(set(self._labels.values()))
-        them = ", ".join(show(label) for label in labels) or "none"
+        them = ", ".join(show(each) for each in labels) or "none"
         hint = nearest(name, labels) or "; to have it created, declare it with create_missing: true"
-        self._problem(where, f"the portal has no such label here; it has {them}{hint}")
+        self._problem(where, f"the portal has no such label here; it has {them}{hint}", label.place)
         return None
+
+    def _check_inverse(self, name: str, label: LabelConfig) -> None:
+        """Refuse to create a label whose other side exists already, or something that looks like it."""
+        inverse = self._portal.directions.get(self._direction.inverse)
+        new = next(each for each in self._new_labels if name in _sides(each, self._direction))
+        for text in _sides(new, self._direction.inverse) if inverse else ():
+            own = AssociationCategory.USER_DEFINED.value
+            same = [each for each in _by_label(inverse, text) if each[0] == own] if inverse else []
+            near = _near(inverse, text) if inverse and not same else []
+            if near:
+                self._problem(f"labels[{show(name)}].inverse", _look_alike(text, near), label.place)
+            elif same and self._direction != self._direction.inverse:
+                self._problem(
+                    f"labels[{show(name)}].inverse",
+                    f"the portal has the label {show(text)} in {self._direction.inverse} already, so that a second one "
+                    f"would be created; {show(name)} was probably renamed: write its present text, or restore it",
+                    label.place,
+                )
+
+    def _note_renamed(self, name: str) -> None:
+        """Name the labels that the missing one may have been renamed to."""
+        own = AssociationCategory.USER_DEFINED.value
+        others = sorted(
+            {text for (category, _), text in self._labels.items() if category == own} - set(self._association.labels)
+        )
+        if others:
+            self.warnings.append(
+                f"{self._direction}: the label {show(name)} will be created. If it was renamed to "
+                f"{' or '.join(show(each) for each in others)}, write that text in the file instead"
+            )
 
     def _change(self, action: ChangeAction, key: TypeIdentity | str, current: int | None, target: int | None) -> Change:
         category, type_id = (AssociationCategory.USER_DEFINED.value, None) if isinstance(key, str) else key
@@ -586,6 +796,7 @@ class _Resolver:
             label=key if isinstance(key, str) else self._labels.get(key),
             current=current,
             target=target,
+            by_number=any(each.identity == key for each in self._association.types),
         )
 
     def _check_rule(self, changes: list[Change]) -> None:
@@ -602,14 +813,66 @@ class _Resolver:
                 ]
                 self._problem(change.name, f"its limit would be {whose[0]}, above the object limit of {whose[1]}")
 
-    def _problem(self, where: str, message: str) -> None:
-        self._problems.append(Problem(message, f"{self._direction}: {where}"))
+    def _problem(self, where: str, message: str, place: Place | None = None) -> None:
+        at = f"{place}: " if place else ""
+        self.problems.append(f"{at}{where}: {message}")
+
+
+def is_sendable(identity: TypeIdentity) -> bool:
+    """Whether HubSpot's API takes an association type in a batch, as far as this package knows."""
+    return identity[0] in _CATEGORIES and 1 <= identity[1] <= MAX_INT32
+
+
+def _home(identity: TypeIdentity) -> Direction | None:
+    """Return the direction of a published type of HubSpot's own; None for all others."""
+    return hubspot_directions().get(identity[1]) if identity[0] == AssociationCategory.HUBSPOT_DEFINED.value else None
+
+
+def _rows_of(state: DirectionState) -> list[AssociationLabel | AssociationLimit]:
+    return [*state.limits, *(state.labels or ())]
+
+
+def _labelled(state: DirectionState) -> Sequence[AssociationLabel | AssociationLimit]:
+    """Return the rows with labels: of the limits if the labels were not read."""
+    return state.limits if state.labels is None else state.labels
 
 
 def _by_label(state: DirectionState, name: str) -> list[TypeIdentity]:
-    """Return the association types with a label; from the limits if the labels were not read."""
-    rows: Sequence[AssociationLabel | AssociationLimit] = state.limits if state.labels is None else state.labels
-    return list(dict.fromkeys(row.identity for row in rows if row.label == name))
+    """Return the association types with exactly this label."""
+    return list(dict.fromkeys(row.identity for row in _labelled(state) if row.label == name))
+
+
+def _by_published_text(state: DirectionState, direction: Direction, name: str) -> list[TypeIdentity]:
+    """Return HubSpot's own types that were published under this label; their text in the portal may be another."""
+    found = []
+    for row in _labelled(state):
+        is_of_direction = _home(row.identity) == _normal(direction)
+        if row.label and is_of_direction and name in published_texts().get(row.type_id, ()):
+            found.append(row.identity)
+    return list(dict.fromkeys(found))
+
+
+def _near(state: DirectionState, name: str) -> list[str]:
+    """Return the labels that a person could take for this one."""
+    wanted = canonical_label(name)
+    texts = {row.label for row in _labelled(state) if row.label and row.label != name}
+    return sorted(text for text in texts if canonical_label(text) == wanted)
+
+
+def _look_alike(name: str, near: Sequence[str]) -> str:
+    shown = " and ".join(_apart(text, name) for text in near)
+    return f"{_apart(name, near[0])} looks like {shown}, which the portal has; write exactly that text, or rename one"
+
+
+def _apart(text: str, other: str) -> str:
+    """Show a text with the code points of what a person cannot tell from the other text."""
+
+    def shown(index: int, char: str) -> str:
+        at_end = char == " " and (index in (0, len(text) - 1) or text[index - 1] == " ")
+        hidden = is_invisible(char) or unicodedata.combining(char) or (not char.isascii() and char not in other)
+        return f"<U+{ord(char):04X}>" if at_end or hidden or (char.isspace() and char != " ") else char
+
+    return '"' + "".join(shown(index, char) for index, char in enumerate(text)) + '"'
 
 
 def _same_name(change: Change, labels: Sequence[AssociationLabel] | None) -> bool:
@@ -623,16 +886,26 @@ def _ends(association: AssociationConfig) -> tuple[str, str]:
     return association.from_object_type, association.to_object_type
 
 
-def _listed(identities: set[TypeIdentity]) -> str:
-    return ", ".join(f"{category} {type_id}" for category, type_id in sorted(identities))
+def _listed(identities: set[TypeIdentity], labels: Mapping[TypeIdentity, str] | None = None) -> str:
+    names = labels or {}
+    return ", ".join(
+        f"{each[0]} {each[1]}" + (f" {show(names[each])}" if each in names else "") for each in sorted(identities)
+    )
 
 
-def _as_number(limit: int | str | None) -> int | None:
+def _ascount_of(limit: int | str | None) -> int | None:
     return limit if isinstance(limit, int) else None
 
 
-def _number(count: int, noun: str) -> str:
+def count_of(count: int, noun: str) -> str:
+    """Write a number of things: ``1 direction``, ``2 directions``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def trouble(unread: int, unfit: int) -> str:
+    """Say how many directions could not be handled; the beginning of a summary, empty if there are none."""
+    unfit_text = f"{count_of(unfit, 'direction')} {'does' if unfit == 1 else 'do'} not fit the portal. "
+    return (f"{count_of(unread, 'direction')} could not be read. " if unread else "") + (unfit_text if unfit else "")
 
 
 # -- labels to create ------------------------------------------------------------------------------------------
@@ -653,17 +926,24 @@ def _normal(direction: Direction) -> Direction:
     return Direction(normalize(direction.from_object_type), normalize(direction.to_object_type))
 
 
-def _new_labels(associations: Sequence[AssociationConfig], state: PortalState) -> list[NewLabel]:
-    """Return the labels to create. One definition makes both sides, so a label declared both ways is made once."""
-    by_direction = {association.direction: association for association in associations}
+def _new_labels(
+    associations: Sequence[AssociationConfig], declared: Sequence[AssociationConfig], state: PortalState
+) -> list[NewLabel]:
+    """Return the labels to create. One definition makes both sides, so a label declared both ways is made once.
+
+    :param associations: the directions that may create labels.
+    :param declared: all directions, whose declarations say how a label is created.
+    """
+    by_direction = {association.direction: association for association in declared}
     found: list[NewLabel] = []
     for association in associations:
         direction = Direction(*_ends(association))
         there = by_direction.get(association.direction.inverse)
         others = there.labels if there else {}
         for name, label in association.labels.items():
-            missing = label.create_missing and not _by_label(state.directions[direction], name)
-            if not missing or any(name in _sides(made, direction) for made in found):
+            here = state.directions[direction]
+            is_there = _by_label(here, name) or _by_published_text(here, direction, name) or _near(here, name)
+            if not label.create_missing or is_there or any(name in _sides(made, direction) for made in found):
                 continue
             inverse = label.inverse or next((text for text, other in others.items() if other.inverse == name), None)
             other = others.get(inverse or name, LabelConfig())
@@ -695,12 +975,12 @@ def internal_name(direction: Direction, label: str) -> str:
 # -- the whole -------------------------------------------------------------------------------------------------
 
 
-def _spelled_twice(changes: Sequence[Change]) -> list[Problem]:
-    """Find directions that turn out to be one, such as from ``p_car`` and from ``2-123``.
+def _spelled_twice(changes: Sequence[Change]) -> dict[Direction, list[str]]:
+    """Find directions that turn out to be one, such as from ``p_car`` and from ``2-123``; both are unfit.
 
     Only the portal knows: one association type shows up in both.
     """
-    problems = []
+    problems: dict[Direction, list[str]] = {}
     first: dict[TypeIdentity, Change] = {}
     for change in changes:
         if change.identity is None:
@@ -708,13 +988,11 @@ def _spelled_twice(changes: Sequence[Change]) -> list[Problem]:
         other = first.setdefault(change.identity, change)
         same = all(map(_may_be_same, change.direction, other.direction))
         if other.direction != change.direction and same:
-            problems.append(
-                Problem(
-                    f"{change.category} {change.type_id} is in {other.direction} already: the same object types in "
-                    "other words; use one spelling",
-                    str(change.direction),
+            for one, two in ((change.direction, other.direction), (other.direction, change.direction)):
+                message = (
+                    f"{change.category} {change.type_id} is in {two} as well: the same object types in other words"
                 )
-            )
+                problems.setdefault(one, [f"{message}; use one spelling"])
     return problems
 
 
@@ -752,17 +1030,32 @@ def _warnings(changes: Sequence[Change]) -> list[str]:
             large.append(change)
         if change.current is not None and change.target is not None and change.target < change.current:
             lowered.append(change)
-    kinds = [
-        (lowered, "HubSpot does not enforce a lowered limit on associations that exist already"),
-        (equal, "HubSpot's documentation is not clear on whether a label's limit may equal the object limit"),
-        (large, f"HubSpot's settings page takes limits up to {USUAL_MAXIMUM:,}; the portal may refuse more"),
-    ]
-    return [f"{text}: {'; '.join(map(str, which))}" for which, text in kinds if which]
+    found = {"lowered": lowered, "equal": equal, "large": large}
+    return [f"{text}: {'; '.join(map(str, found[kind]))}" for kind, text in _KINDS if found[kind]]
+
+
+_KINDS = [
+    ("lowered", "HubSpot does not enforce a lowered limit on associations that exist already"),
+    ("equal", "HubSpot's documentation is not clear on whether a label's limit may equal the object limit"),
+    ("large", f"HubSpot's settings page takes limits up to {USUAL_MAXIMUM:,}; the portal may refuse more"),
+]
 
 
 def _now_then(change: Change) -> tuple[str, str]:
     now = limit_text(change.current)
+    if change.null_in_file:
+        return now, "null in the file"
     return now, limit_text(change.target) if change.is_write else ""
+
+
+def _is_of_file(warning: str) -> bool:
+    """Whether a warning is about the file rather than about the changes, which are judged again."""
+    return not warning.startswith(tuple(text for _, text in _KINDS))
+
+
+def _cut_markdown(row: str) -> str:
+    """Shorten a line; not inside an escape or an entity."""
+    return re.sub(r"(&[a-z]*|\\)$", "", row[:1_900]) + (" ... |" if row.startswith("|") else " ...")
 
 
 def _one_line(text: str) -> str:
@@ -771,4 +1064,4 @@ def _one_line(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(_one_line(text), quote=False))
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(_one_line(text), quote=False).replace("&gt;", ">"))

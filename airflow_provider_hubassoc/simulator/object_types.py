@@ -108,11 +108,13 @@ def hubspot_association_types() -> list[AssociationType]:
     """Return the association types of "Associate records", HubSpot's list of type ids."""
     text = resources.files("airflow_provider_hubassoc").joinpath("association_types.json").read_text("utf-8")
     rows = json.loads(text)
-    by_label = {(row["fromObjectTypeId"], row["toObjectTypeId"], row["label"]): row["typeId"] for row in rows}
+    # Both sides of a type have the same older text; the present ones may differ (1 "Primary", 2 "Contact with ...").
+    older = {row["typeId"]: row.get("olderLabel", row["label"]) for row in rows}
+    by_label = {(row["fromObjectTypeId"], row["toObjectTypeId"], older[row["typeId"]]): row["typeId"] for row in rows}
     types = []
     for row in rows:
         from_id, to_id, label, type_id = (row[key] for key in ("fromObjectTypeId", "toObjectTypeId", "label", "typeId"))
-        inverse = by_label.get((to_id, from_id, label))
+        inverse = by_label.get((to_id, from_id, older[type_id]))
         if from_id == to_id and label is not None:
             # A labelled type between records of one kind is paired, e.g. 13 Child Company and 14 Parent Company.
             inverse = next(

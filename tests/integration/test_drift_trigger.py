@@ -284,7 +284,7 @@ def test_who_shares_a_poll(arguments: dict[str, Any], shared: bool) -> None:
 async def test_watchers_that_share_a_poll_each_judge_it(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
     watchers = [trigger(), trigger(association=association("contacts", "companies", limit=3))]
-    watchers.append(trigger(association=association("0-1", "0-2", labels={"Billing contact": 1})))
+    watchers.append(trigger(association=association("0-1", "0-2", labels={"Billing Contact": 1})))
     with airflow.triggerer():
         stream = HubSpotAssociationLimitsDriftTrigger.open_shared_stream(watchers[0].serialize()[1])
         state = await anext(stream)
@@ -295,7 +295,7 @@ async def test_watchers_that_share_a_poll_each_judge_it(airflow: Airflow, hubspo
     told = []
     for each in watchers:
         told.append([event.payload["drift"] async for event in each.filter_shared_stream(once())])
-    assert told == [[IS_3], [], [['contacts -> companies, label "Billing contact": is unlimited, should be 1']]]
+    assert told == [[IS_3], [], [['contacts -> companies, label "Billing Contact": is unlimited, should be 1']]]
 
 
 # -- from a file -----------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ async def test_watchers_that_share_a_poll_each_judge_it(airflow: Airflow, hubspo
 
 def test_a_watcher_for_each_direction_of_a_file() -> None:
     config = declare(
-        association("contacts", "companies", limit=5, labels={"Billing contact": 1}),
+        association("contacts", "companies", limit=5, labels={"Billing Contact": 1}),
         association("deals", "contacts", limit="unlimited"),
         portals={"sandbox": {"associations": [association("deals", "contacts", limit=2)]}},
     )

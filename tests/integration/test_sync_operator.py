@@ -18,7 +18,7 @@ from airflow_provider_hubassoc.hubspot import errors
 from airflow_provider_hubassoc.limits.apply import ApplyError
 from airflow_provider_hubassoc.limits.config import ConfigError
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError
-from airflow_provider_hubassoc.limits.plan import PlanError, StalePlanError
+from airflow_provider_hubassoc.limits.plan import StalePlanError
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOperator
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import HAS_3_3, Airflow, Try
@@ -32,14 +32,14 @@ PRIMARY_COMPANY = ("0-1", "0-2", HUBSPOT, 1)
 DEAL_TO_CONTACT = ("0-3", "0-1", HUBSPOT, 3)
 
 CONFIG = declare(
-    association("contacts", "companies", limit=5, labels={"Billing contact": 1}),
+    association("contacts", "companies", limit=5, labels={"Billing Contact": 1}),
     association("deals", "contacts", limit=10),
 )
 IN_FORCE = {CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1, DEAL_TO_CONTACT: 10}
 TEXT = """\
 version: 1
 associations:
-  - {from: contacts, to: companies, limit: 5, labels: {Billing contact: 1}}
+  - {from: contacts, to: companies, limit: 5, labels: {Billing Contact: 1}}
   - {from: deals, to: contacts, limit: 10}
 """
 
@@ -132,7 +132,7 @@ def test_what_is_in_xcom_and_in_the_asset_event(airflow: Airflow, hubspot: Simul
 
     assert run.xcoms["plan"]["portal_id"] == hubspot.portal_id
     assert len(run.xcoms["plan"]["changes"]) == 3
-    assert "| create | contacts → companies | (unlabeled) | unlimited | 5 |" in run.xcoms["plan_markdown"]
+    assert "| create | contacts -> companies | (unlabeled) | unlimited | 5 |" in run.xcoms["plan_markdown"]
     assert run.result == {"changed": True, **run.xcoms["report"]}
     assert run.result["summary"] == "Applied 3 of 3. Settled."
     (event,) = told(run)
@@ -167,7 +167,7 @@ def test_both_ways_to_verify_return_the_same(
     result = run.result
     assert [(each["from_object_type"], each["label"], each["target"]) for each in result.pop("applied")] == [
         ("contacts", None, 5),
-        ("contacts", "Billing contact", 1),
+        ("contacts", "Billing Contact", 1),
         ("deals", None, 10),
     ]
     assert result == {
@@ -181,6 +181,7 @@ def test_both_ways_to_verify_return_the_same(
         "unconfirmed": [],
         "not_attempted": [],
         "unread": [],
+        "unfit": [],
         "portal_id": hubspot.portal_id,
     }
     assert len(told(run)) == 1
@@ -283,7 +284,7 @@ def test_missing_labels(
         ((key, limit),) = hubspot.limits().items()
         assert (key[:3], limit) == (("0-3", "0-1", USER), 2)
     else:
-        assert_permanent(run, PlanError)
+        assert_permanent(run, ApplyError)
         assert 'labels["Champion"]: the portal has no such label here' in str(run.error)
         assert hubspot.limits() == {}
         assert writes(hubspot) == []
@@ -357,7 +358,7 @@ def test_a_stale_plan_is_refused(airflow: Airflow, hubspot: Simulator, hubspot_c
     run = airflow.run(apply)
 
     assert_permanent(run, StalePlanError)
-    assert "deals → contacts (unlabeled): the limit was unlimited, now it is 4" in str(run.error)
+    assert "deals -> contacts (unlabeled): the limit was unlimited, now it is 4" in str(run.error)
     assert writes(hubspot) == []
 
 
@@ -440,7 +441,7 @@ def test_a_refused_change_does_not_stop_the_others(
 
     assert_permanent(run, ApplyError)
     assert "Applied 2 of 3: 1 refused. Settled." in str(run.error)
-    assert "deals → contacts (unlabeled) unlimited → 10: refused (Not today" in str(run.error)
+    assert "deals -> contacts (unlabeled) unlimited -> 10: refused (Not today" in str(run.error)
     report = run.xcoms["report"]
     assert [len(report[each]) for each in ("applied", "refused", "unconfirmed", "not_attempted")] == [2, 1, 0, 0]
     assert hubspot.limits() == {CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1}
@@ -458,7 +459,7 @@ def test_a_direction_that_cannot_be_read_fails_the_task_in_the_end(
 
     assert run.state == "up_for_retry"
     assert type(run.error) is ApplyError
-    assert "1 direction(s) could not be read" in str(run.error)
+    assert "1 direction could not be read" in str(run.error)
     assert hubspot.limits() == ({CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1} if mode == "apply" else {})
 
 

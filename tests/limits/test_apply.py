@@ -137,19 +137,15 @@ def test_one_direction_s_failure_does_not_stop_the_others(hubspot: Simulator, cl
     hubspot.inject(method="POST", path="*/contacts/deals/batch/*", status=500, times=9)
     report = apply_plan(plan, client)
     assert hubspot.limits() == {DEALS_CONTACTS: 7}
-    assert report.summary == ("Applied 1 of 3: 1 refused, 1 unconfirmed. 1 direction(s) could not be read. Settled.")
+    assert report.summary == (
+        "1 direction could not be read. 1 direction does not fit the portal. Applied 1 of 2: 1 unconfirmed. Settled."
+    )
     text = "\n".join(report.lines())
-    assert "p_unknown → contacts could not be read: Unable to infer object type" in text
-    assert "USER_DEFINED 999 unlimited → 5: refused (1-999 is not a valid association type" in text
-    assert "contacts → deals (unlabeled) unlimited → 2: " in text
+    assert "p_unknown -> contacts could not be read: Unable to infer object type" in text
+    assert "USER_DEFINED 999: the portal has no such association type here" in text
+    assert "contacts -> deals (unlabeled) unlimited -> 2: " in text
     data = report.to_dict()
-    assert [len(data[key]) for key in ("applied", "refused", "unconfirmed", "not_attempted", "unread")] == [
-        1,
-        1,
-        1,
-        0,
-        1,
-    ]
+    assert [len(data[key]) for key in ("applied", "refused", "unconfirmed", "unread", "unfit")] == [1, 0, 1, 1, 1]
     assert data["ok"] is False
 
 

@@ -21,7 +21,7 @@ associations:
     to: companies
     limit: 5
     labels:
-      Billing contact: 1
+      Billing Contact: 1
 """
 
 
@@ -41,7 +41,7 @@ def _environment(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_plan_apply_plan(hubspot: Simulator, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", file]) == 2
     out = capsys.readouterr().out
-    assert "+ create  contacts → companies  (unlabeled)       unlimited     5\n" in out
+    assert "+ create  contacts -> companies  (unlabeled)       unlimited     5\n" in out
     assert "Plan: 2 to create, 0 to update, 0 to purge. 0 unchanged, 0 unmanaged." in out
     assert writes(hubspot) == []
     assert main(["apply", file, "--yes"]) == 0
@@ -106,7 +106,7 @@ def test_validate_needs_no_portal(
     assert main(["validate", file]) == 0
     assert capsys.readouterr().out == f"{file}: valid, 1 direction(s)\n"
     bad = tmp_path / "bad.yaml"
-    bad.write_text(FILE.replace("limit: 5", "limit: 0").replace("Billing contact: 1", "Billing contact: no"))
+    bad.write_text(FILE.replace("limit: 5", "limit: 0").replace("Billing Contact: 1", "Billing Contact: no"))
     assert main(["validate", str(bad)]) == 1
     assert [line.split(":")[1] for line in capsys.readouterr().out.splitlines()] == [" line 5", " line 7"]
     assert main(["schema"]) == 0

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.errors import HubSpotUnknownObjectTypeError
 from airflow_provider_hubassoc.limits.config import canonical_label, label_problem, load_config
 from airflow_provider_hubassoc.limits.export import Export, export_limits
 from airflow_provider_hubassoc.simulator import Simulator
@@ -81,3 +83,25 @@ def test_any_label_survives_the_file(labels: dict[str, Any]) -> None:
     config = declare(association("contacts", "companies", labels=labels))
     loaded = load_config(Export(config).to_yaml())
     assert {name: label.limit for name, label in loaded.associations[0].labels.items()} == labels
+
+
+def test_what_the_token_may_not_read_is_skipped_and_named(hubspot: Simulator, client: HubSpotClient) -> None:
+    set_limits(hubspot, [("0-1", "0-2", HUBSPOT, 279, 5), ("0-3", "0-1", HUBSPOT, 3, 7)])
+    hubspot.inject(method="GET", path="*/configurations/0-3/0-1", status=403, times=9)
+    export = export_limits(client)
+    assert export.config == declare(association("contacts", "companies", limit=5))
+    assert [direction for direction, _ in export.skipped] == ["deals -> contacts"]
+
+
+def test_a_look_alike_pair_of_labels_is_written_exactly(hubspot: Simulator, client: HubSpotClient) -> None:
+    one, _ = hubspot.add_label("contacts", "deals", label="Boss", name="one")
+    two, _ = hubspot.add_label("contacts", "deals", label=" boss ", name="two")
+    set_limits(hubspot, [("0-1", "0-3", USER, one, 5), ("0-1", "0-3", USER, two, 6)])
+    export = export_limits(client)
+    assert [each["typeId"] for each in export.config["associations"][0]["types"]] == [one, two]
+    assert make_plan(client, export.to_yaml(), prune=True).is_empty
+
+
+def test_an_object_type_that_the_portal_does_not_have_is_an_error(client: HubSpotClient) -> None:
+    with pytest.raises(HubSpotUnknownObjectTypeError):
+        export_limits(client, object_types=["p_nothing"])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.plan import (
     DirectionState,
     Plan,
-    PlanError,
     PortalState,
     StalePlanError,
+    UnfitDirection,
     UnreadDirection,
     build_plan,
     internal_name,
@@ -44,6 +45,10 @@ def state(
 def plan_of(declared: dict[str, Any], found: DirectionState, *, prune: bool = False) -> Plan:
     config = load_config(declare(declared))
     return build_plan(config, PortalState({Direction(declared["from"], declared["to"]): found}), prune=prune)
+
+
+def problems_of(plan: Plan) -> str:
+    return "\n".join(map(str, plan.unfit))
 
 
 def actions(plan: Plan) -> list[tuple[str, str, int | None, int | None]]:
@@ -82,52 +87,54 @@ def test_the_order_of_the_file_does_not_matter() -> None:
 
 def test_an_unknown_label_tells_those_there_are() -> None:
     declared = association("contacts", "companies", labels={"owner": 1, "Bos": 2, "Nothing": 3})
-    with pytest.raises(PlanError) as caught:
-        plan_of(declared, state([], CONTACTS_COMPANIES))
-    assert [str(problem) for problem in caught.value.problems] == [
-        'contacts → companies: labels["owner"]: the portal has no such label here; it has "Boss", "Owner", "Primary"; '
-        'did you mean "Owner"?',
-        'contacts → companies: labels["Bos"]: the portal has no such label here; it has "Boss", "Owner", "Primary"; '
-        'did you mean "Boss"?',
-        'contacts → companies: labels["Nothing"]: the portal has no such label here; it has "Boss", "Owner", "Primary"'
+    plan = plan_of(declared, state([], CONTACTS_COMPANIES))
+    assert plan.unfit[0].problems == [
+        'labels["owner"]: "owner" looks like "Owner", which the portal has; write exactly that text, or rename one',
+        'labels["Bos"]: the portal has no such label here; it has "Boss", "Owner", "Primary"; did you mean "Boss"?',
+        'labels["Nothing"]: the portal has no such label here; it has "Boss", "Owner", "Primary"'
         "; to have it created, declare it with create_missing: true",
     ]
 
 
 def test_a_label_of_two_types_has_to_be_named_exactly() -> None:
     rows = [*CONTACTS_COMPANIES, (USER, 9, "Primary")]
-    with pytest.raises(PlanError, match=r"HUBSPOT_DEFINED 1, USER_DEFINED 9; use types"):
-        plan_of(association("contacts", "companies", labels={"Primary": 1}), state([], rows))
+    assert re.search(
+        r"HUBSPOT_DEFINED 1, USER_DEFINED 9; use types",
+        problems_of(plan_of(association("contacts", "companies", labels={"Primary": 1}), state([], rows))),
+    )
 
 
 def test_one_type_under_two_names() -> None:
     declared = association("contacts", "companies", limit=1, types=[{"category": HUBSPOT, "typeId": 279, "limit": 2}])
-    with pytest.raises(PlanError, match="declared under another name already"):
-        plan_of(declared, state([]))
+    assert re.search("declared under another name already", problems_of(plan_of(declared, state([]))))
 
 
 def test_a_label_limit_above_an_object_limit_that_the_file_does_not_mention() -> None:
     declared = association("contacts", "companies", labels={"Owner": 6})
-    with pytest.raises(PlanError, match=r"would be 6 \(declared\), above the object limit of 5 \(not in the file\)"):
-        plan_of(declared, state([(HUBSPOT, 279, 5, None)], CONTACTS_COMPANIES))
+    assert re.search(
+        r"would be 6 \(declared\), above the object limit of 5 \(not in the file\)",
+        problems_of(plan_of(declared, state([(HUBSPOT, 279, 5, None)], CONTACTS_COMPANIES))),
+    )
 
 
 def test_one_direction_in_two_spellings() -> None:
     one, other = association("p_car", "contacts", limit=1), association("2-5", "contacts", limit=2)
     found = state([], [(USER, 3, None)])
-    with pytest.raises(PlanError, match="use one spelling"):
-        build_plan(
-            load_config(declare(one, other)),
-            PortalState({Direction("p_car", "contacts"): found, Direction("2-5", "contacts"): found}),
-        )
+    plan = build_plan(
+        load_config(declare(one, other)),
+        PortalState({Direction("p_car", "contacts"): found, Direction("2-5", "contacts"): found}),
+    )
+    assert len(plan.unfit) == 2
+    assert "use one spelling" in problems_of(plan)
+    assert plan.is_empty
 
 
 def test_the_unlabeled_type_of_a_custom_object_is_the_portal_s() -> None:
     plan = plan_of(association("p_car", "contacts", limit=3), state([], [(USER, 3, None), (USER, 4, "Driver")]))
     assert [(change.category, change.type_id, change.unlabeled) for change in plan.changes] == [(USER, 3, True)]
     for rows in ([(USER, 4, "Driver")], [(USER, 3, None), (USER, 4, None)]):
-        with pytest.raises(PlanError, match="unlabeled association types here"):
-            plan_of(association("p_car", "contacts", limit=3), state([], rows))
+        unfit = plan_of(association("p_car", "contacts", limit=3), state([], rows))
+        assert "unlabeled association types here" in problems_of(unfit)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +154,7 @@ def test_the_unlabeled_type_of_a_custom_object_is_the_portal_s() -> None:
         # Not managed.
         (association("contacts", "companies", labels={"Owner": None}), [], False),
         # Exact types need no names, but which one is the unlabeled type decides the order of changes.
-        (association("p_car", "deals", types=[{"category": USER, "typeId": 7, "limit": 5}]), [], False),
+        (association("p_car", "deals", types=[{"category": USER, "typeId": 7, "limit": 5}]), [], True),
         (
             association("p_car", "deals", types=[{"category": USER, "typeId": 7, "limit": 5}]),
             [(USER, 8, 9, None)],
@@ -210,11 +217,11 @@ def test_warnings() -> None:
     )
     assert plan.warnings == [
         "HubSpot does not enforce a lowered limit on associations that exist already: "
-        'contacts → companies "Owner" 5 → 4',
+        'contacts -> companies "Owner" 5 -> 4',
         "HubSpot's documentation is not clear on whether a label's limit may equal the object limit: "
-        'contacts → companies "Primary" 20000 → 20000',
+        'contacts -> companies "Primary" 20000 -> 20000',
         "HubSpot's settings page takes limits up to 10,000; the portal may refuse more: "
-        "contacts → companies (unlabeled) unlimited → 20000",
+        "contacts -> companies (unlabeled) unlimited -> 20000",
     ]
 
 
@@ -230,12 +237,13 @@ def test_colours_say_what_happens() -> None:
 
 def test_a_terminal_shows_it_at_a_glance() -> None:
     text = rendered(some_plan(), 80)
-    assert [line.rstrip() for line in text.splitlines()[:5]] == [
-        "             From → to             Association type        Now       Then",
-        "? unmanaged  contacts → companies  Bill | x                  3",
-        "+ create                           Boss              unlimited          1",
-        "~ update                           Owner                     5          4",
-        "- purge                            Primary                   2  unlimited",
+    assert text.startswith("\n")  # a log line begins before it
+    assert [line.split() for line in text.splitlines()[1:6]] == [
+        ["From", "->", "to", "Association", "type", "Now", "Then"],
+        ["?", "unmanaged", "contacts", "->", "companies", "Bill", "|", "x", "3"],
+        ["+", "create", "Boss", "unlimited", "1"],
+        ["~", "update", "Owner", "5", "4"],
+        ["-", "purge", "Primary", "2", "unlimited"],
     ]
     assert text.rstrip().endswith("Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.")
 
@@ -252,15 +260,15 @@ def test_markdown_for_people() -> None:
     assert some_plan().to_markdown() == (
         "**Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.**\n"
         "\n"
-        "| | From → to | Association type | Now | Then |\n"
+        "| | From -> to | Association type | Now | Then |\n"
         "|---|---|---|---:|---:|\n"
-        "| unmanaged | contacts → companies | Bill \\| x | 3 |  |\n"
-        "| create | contacts → companies | Boss | unlimited | 1 |\n"
-        "| update | contacts → companies | Owner | 5 | 4 |\n"
-        "| purge | contacts → companies | Primary | 2 | unlimited |\n"
+        "| unmanaged | contacts -> companies | Bill \\| x | 3 |  |\n"
+        "| create | contacts -> companies | Boss | unlimited | 1 |\n"
+        "| update | contacts -> companies | Owner | 5 | 4 |\n"
+        "| purge | contacts -> companies | Primary | 2 | unlimited |\n"
         "\n"
         "- Warning: HubSpot does not enforce a lowered limit on associations that exist already: "
-        'contacts → companies "Owner" 5 → 4\n'
+        'contacts -> companies "Owner" 5 -> 4\n'
     )
 
 
@@ -333,9 +341,9 @@ def test_a_direction_that_could_not_be_read_is_not_forgotten() -> None:
     plan = build_plan(
         load_config(declare(association("contacts", "companies", limit=1))), PortalState({}, {direction: unread})
     )
-    assert plan.summary == "No changes. 0 unchanged, 0 unmanaged. 1 direction could not be read."
-    assert "contacts → companies could not be read: not now" in plan.to_markdown()
-    assert "contacts → companies could not be read: not now" in rendered(plan, 80)
+    assert plan.summary == "1 direction could not be read. No changes in the others. 0 unchanged, 0 unmanaged."
+    assert "contacts -> companies could not be read: not now" in plan.to_markdown()
+    assert "contacts -> companies could not be read: not now" in rendered(plan, 80)
 
 
 @pytest.mark.parametrize("change", [{"changes": []}, {"fingerprint": None}, {"portal_id": 7}, {"warnings": ["none"]}])
@@ -343,3 +351,65 @@ def test_a_plan_that_is_no_longer_what_was_approved(change: dict[str, object]) -
     data = {**some_plan().to_json(), **change}
     with pytest.raises(ValueError, match="fingerprint"):
         Plan.from_json(data)
+
+
+def test_a_direction_that_does_not_fit_does_not_stop_the_others() -> None:
+    config = load_config(
+        declare(association("contacts", "companies", labels={"Gone": 1}), association("deals", "contacts", limit=2))
+    )
+    found = {
+        Direction("contacts", "companies"): state([(HUBSPOT, 279, 5, None)], CONTACTS_COMPANIES),
+        Direction("deals", "contacts"): state([]),
+    }
+    plan = build_plan(config, PortalState(found), prune=True)
+    assert [type(each) for each in plan.unfit] == [UnfitDirection]
+    assert [str(change) for change in plan.writes] == ["deals -> contacts (unlabeled) unlimited -> 2"]
+    assert plan.summary.startswith("1 direction does not fit the portal. Plan: 1 to create")
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_null_is_never_pruned() -> None:
+    declared = association("contacts", "companies", limit=None, labels={"Owner": None})
+    rows = [(HUBSPOT, 279, 9, None), (USER, 7, 5, "Owner"), (USER, 8, 1, "Boss")]
+    plan = plan_of(declared, state(rows, CONTACTS_COMPANIES), prune=True)
+    assert [(change.action, change.name, change.null_in_file) for change in plan.changes] == [
+        ("unmanaged", "(unlabeled)", True),
+        ("purge", "Boss", False),
+        ("unmanaged", "Owner", True),
+    ]
+
+
+def test_a_look_alike_label_is_an_error_and_never_created() -> None:
+    declared = association("contacts", "companies", labels={"De\u0301cideur": {"limit": 1, "create_missing": True}})
+    plan = plan_of(declared, state([], [(USER, 7, "D\u00e9cideur")]))
+    assert plan.new_labels == []
+    assert '"De<U+0301>cideur" looks like "D<U+00E9>cideur"' in problems_of(plan)
+
+
+def test_an_older_text_of_hubspot_s_own_label_is_found() -> None:
+    declared = association("contacts", "companies", labels={"Billing contact": 2})
+    plan = plan_of(declared, state([], [(HUBSPOT, 931, "Billing Contact")]))
+    assert [(change.type_id, change.action) for change in plan.changes] == [(931, "create")]
+    assert 'HubSpot calls this label "Billing Contact"' in plan.warnings[0]
+
+
+def test_types_the_direction_does_not_have() -> None:
+    wrong = [{"category": USER, "typeId": 99, "limit": 1}, {"category": HUBSPOT, "typeId": 4, "limit": 1}]
+    plan = plan_of(association("contacts", "companies", types=wrong), state([], CONTACTS_COMPANIES))
+    assert len(plan.unfit[0].problems) == 2
+
+
+def test_a_type_that_cannot_be_sent_is_left_alone() -> None:
+    plan = plan_of(
+        association("contacts", "companies", limit=5), state([(HUBSPOT, 279, 5, None), ("NEW", 0, 3, None)]), prune=True
+    )
+    assert plan.is_empty
+    assert plan.counts["unmanaged"] == 1
+
+
+def test_a_summary_fits_into_a_comment() -> None:
+    one = some_plan().writes[0]
+    plan = some_plan().model_copy(update={"changes": [one.model_copy(update={"label": "|" * 300})] * 2000})
+    text = plan.to_markdown(summary=True)
+    assert len(text) <= 65_536
+    assert "more changes" in text

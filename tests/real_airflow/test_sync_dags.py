@@ -157,7 +157,7 @@ def test_what_was_approved_is_what_is_applied(stack: Stack, portal: Simulator) -
     assert writes(portal) == []
     assert portal.limits() == {CONTACT_TO_COMPANY: 3}
     assert "5 limits to create, 1 to update" in question["body"]
-    assert "| update | contacts → companies | (unlabeled) | 3 | 5 |" in question["body"]
+    assert "| update | contacts -> companies | (unlabeled) | 3 | 5 |" in question["body"]
 
     answer(stack, run_id, "Approve")
     run = stack.api.finish(APPROVED_SYNC, run_id)
@@ -298,7 +298,7 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
         run = stack.api.finish(dag_id, wait_for("a run of the DAG", started, timeout=120))
 
         assert run.state == "success", run.account()
-        assert run.xcom("tell") == ['contacts -> companies, label "Billing contact": is 4, should be 1']
+        assert run.xcom("tell") == ['contacts -> companies, label "Billing Contact": is 4, should be 1']
         assert portal.limits() == declared
         assert len(writes(portal)) == 1
         (event,) = asset_events(stack, "hubspot_limits_drifted_quickly")

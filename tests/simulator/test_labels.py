@@ -20,7 +20,7 @@ def test_labels_of_a_standard_pair(api):
         "fromObjectTypeId": "0-1",
         "toObjectTypeId": "0-2",
     } in rows
-    assert texts(rows, "HUBSPOT_DEFINED") == {279: None, 1: "Primary", 931: "Billing contact"}
+    assert texts(rows, "HUBSPOT_DEFINED") == {279: None, 1: "Primary", 931: "Billing Contact"}
 
 
 def test_pair_without_association_types(api):
