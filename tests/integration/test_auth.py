@@ -107,8 +107,12 @@ def test_a_new_token_that_is_refused_as_well_ends_it(hubspot: Simulator) -> None
     with oauth_client(hubspot, pauses=pauses) as client:
         error = failure(client.account_info, *secrets_of(hubspot))
     assert isinstance(error, HubSpotAuthenticationError)
-    assert [each.path for each in hubspot.requests] == [TOKEN_PATH, "/account-info/2026-03/details"] * 2
-    assert pauses == []
+    assert [each.path for each in hubspot.requests] == [
+        *[TOKEN_PATH, "/account-info/2026-03/details"] * 2,
+        "/account-info/2026-03/details",
+    ]
+    assert len(pauses) == 1
+    assert not error.retryable
 
 
 def test_a_token_is_replaced_before_it_expires(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,5 +314,5 @@ def test_no_secret_is_shown_or_logged(hubspot: Simulator, caplog: pytest.LogCapt
     caplog.set_level(logging.DEBUG)
     with oauth_client(hubspot) as client:
         client.account_info()
-        shown = repr(client) + repr(vars(client)) + repr(vars(client._auth)) + caplog.text
+        shown = repr(client) + repr(vars(client)) + repr(vars(client._state.auth)) + caplog.text
     assert not [secret for secret in secrets_of(hubspot) if secret in shown]
