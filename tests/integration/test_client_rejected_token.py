@@ -71,9 +71,9 @@ def test_a_token_that_never_worked_is_given_up(hubspot: Simulator, stored: str |
     pauses = Pauses()
     wrong = "pat-na1-wrong-0815"
     found = {None: None, "the same": settings(hubspot, wrong), "another wrong one": settings(hubspot, "pat-na1-other")}
-    with client_with(hubspot, wrong, pauses, lambda: found[stored]) as client:
-        with pytest.raises(HubSpotAuthenticationError) as raised:
-            client.get_all_limits()
+    client = client_with(hubspot, wrong, pauses, lambda: found[stored])
+    with client, pytest.raises(HubSpotAuthenticationError) as raised:
+        client.get_all_limits()
     assert not raised.value.retryable
     assert pauses == []
     assert len(hubspot.requests) == (2 if stored == "another wrong one" else 1)
@@ -81,7 +81,7 @@ def test_a_token_that_never_worked_is_given_up(hubspot: Simulator, stored: str |
 
 def test_a_token_of_another_host_is_not_sent_to_this_one(hubspot: Simulator) -> None:
     other = HubSpotSettings.parse({"base_url": "https://other.example.com", "access_token": "pat-na1-other-4711"})
-    with client_with(hubspot, "pat-na1-wrong-0815", Pauses(), lambda: other) as client:
-        with pytest.raises(HubSpotAuthenticationError):
-            client.get_all_limits()
+    client = client_with(hubspot, "pat-na1-wrong-0815", Pauses(), lambda: other)
+    with client, pytest.raises(HubSpotAuthenticationError):
+        client.get_all_limits()
     assert len(hubspot.requests) == 1
