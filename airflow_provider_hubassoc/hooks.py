@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+    from airflow_provider_hubassoc.hubspot.errors import HubSpotError
     from airflow_provider_hubassoc.hubspot.models import (
         AccountInfo,
         Action,
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
         BatchAnswer,
         LimitInput,
     )
+    from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
     from airflow_provider_hubassoc.limits.operation import BatchOperation
+
+log = logging.getLogger(__name__)
 
 _EXTRA_FIELDS = (
     "auth_type",
@@ -34,6 +40,12 @@ _EXTRA_FIELDS = (
     "proxy",
     "ca_bundle",
 )
+
+
+_TOKEN_KEYS = ("accesstoken", "token", "apikey", "apitoken", "privateapptoken", "password")
+"""Keys, without underscores, that people use for the access token in a connection's extra."""
+
+_TOKEN_PREFIXES = ("pat-", "Bearer ")
 
 
 class HubSpotHook(BaseHook):
@@ -62,8 +74,9 @@ class HubSpotHook(BaseHook):
     ) -> None:
         super().__init__()
         self.hubspot_conn_id = hubspot_conn_id
-        # A function, for the repr of a connection shows its password wherever the variables of a frame are shown.
+        # A function, because the repr of a connection shows its password in tracebacks with local variables.
         self._read_connection: Callable[[], Connection] = lambda: connection or self.get_connection(hubspot_conn_id)
+        self._may_reread = connection is None
         self._sleep = sleep
 
     def __enter__(self) -> HubSpotHook:
@@ -87,17 +100,38 @@ class HubSpotHook(BaseHook):
 
         from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 
-        settings = settings_of(self._read_connection())
-        return HubSpotClient(settings, on_new_token=mask_secret, sleep=self._sleep)
+        warnings: list[str] = []
+        settings = settings_of(self._read_connection(), self.hubspot_conn_id, warnings)
+        for warning in warnings:
+            log.warning("Connection %s: %s", self.hubspot_conn_id, warning)
+        return HubSpotClient(
+            settings,
+            on_new_token=mask_secret,
+            sleep=self._sleep,
+            connection_name=self.hubspot_conn_id,
+            reread_settings=self._reread_settings if self._may_reread else None,
+        )
+
+    def _reread_settings(self) -> HubSpotSettings | None:
+        """Return the settings as they are stored now; None if they cannot be read or cannot work."""
+        try:
+            return settings_of(self._read_connection(), self.hubspot_conn_id)
+        except Exception as error:  # the secrets backend may raise anything; its text may hold secrets
+            log.warning(
+                "HubSpot rejected the access token, and connection %s could not be read again: %s",
+                self.hubspot_conn_id,
+                type(error).__name__,
+            )
+            return None
 
     def get_conn(self) -> HubSpotClient:
         """Return :attr:`client`."""
         return self.client
 
     def test_connection(self) -> tuple[bool, str]:
-        """Prove the token and the right to read limits, for Airflow's "Test connection".
+        """Check the access token and the right to read limits, for Airflow's connection test.
 
-        :return: whether both work, and a sentence that says which portal it is, or which of them failed.
+        :return: whether both work, and a sentence that names the portal, or says what failed.
         """
         from airflow_provider_hubassoc.hubspot.errors import HubSpotError
 
@@ -105,12 +139,12 @@ class HubSpotHook(BaseHook):
             client = self.client.without_retries()
             portal = client.account_info()
         except HubSpotError as error:
-            return False, f"The token could not be proven: {error}"
+            return False, f"{_test_failure(error)}: {error}"
         whose = f"portal {portal.portal_id} ({portal.account_type})"
         try:
             client.get_all_limits()
         except HubSpotError as error:
-            return False, f"The token is good for {whose}, but association limits cannot be read: {error}"
+            return False, f"The access token is valid for {whose}, but association limits cannot be read: {error}"
         return True, f"Connected to HubSpot {whose}; association limits can be read."
 
     # -- HubSpotClient's methods --
@@ -224,12 +258,52 @@ class HubSpotHook(BaseHook):
         return refresh(operation, self.client.without_retries())
 
 
-def settings_of(connection: Connection) -> Any:
+def _test_failure(error: HubSpotError) -> str:
+    from airflow_provider_hubassoc.hubspot.errors import (
+        HubSpotAuthenticationError,
+        HubSpotMissingScopesError,
+        HubSpotSettingsError,
+        HubSpotTLSError,
+        HubSpotUnavailableError,
+    )
+
+    if isinstance(error, (HubSpotAuthenticationError, HubSpotMissingScopesError)):
+        return "Could not verify the access token"
+    if isinstance(error, HubSpotSettingsError):
+        return "Nothing was sent"
+    if isinstance(error, (HubSpotTLSError, HubSpotUnavailableError)) and error.status is None:
+        return "Could not reach HubSpot, so the access token was not checked"
+    return "HubSpot did not say whether the access token is valid"
+
+
+def _unknown_keys(connection: Connection) -> list[str]:
+    """Name the keys of the extra field that are not settings, with the nearest setting; never their values."""
+    from airflow_provider_hubassoc.hubspot.errors import parse_json
+
+    plain = {name.replace("_", ""): name for name in _EXTRA_FIELDS}
+    warnings = []
+    for key in parse_json(connection.extra or "{}"):
+        if key in _EXTRA_FIELDS:
+            continue
+        near = difflib.get_close_matches(key.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.75)
+        if key.lower().replace("_", "") in _TOKEN_KEYS:
+            hint = " The access token belongs in the password field."
+        else:
+            hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
+        warnings.append(f"the key {key[:60]!a} in extra is not a setting and is ignored.{hint}")
+    return warnings
+
+
+def settings_of(
+    connection: Connection, conn_id: str | None = None, warnings: list[str] | None = None
+) -> HubSpotSettings:
     """Read a client's settings from an Airflow connection, however it was stored (form, URI, JSON, environment).
 
     :param connection: password = access token; host = address of the API; port; extra: ``auth_type``,
         ``client_id``, ``client_secret``, ``refresh_token``, ``api_version``, ``timeout``, ``max_retries``, ``proxy``,
         ``ca_bundle``. What is null or empty (as Airflow's form saves unfilled fields) means the default.
+    :param conn_id: the connection's id, for the error.
+    :param warnings: a list to which warnings about unknown keys in extra are added.
     :return: :class:`~airflow_provider_hubassoc.hubspot.settings.HubSpotSettings`.
     :raises HubSpotSettingsError: with every field that is wrong.
     """
@@ -237,10 +311,32 @@ def settings_of(connection: Connection) -> Any:
     from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
 
     try:
-        return HubSpotSettings.parse(_values_of(connection))
+        settings = HubSpotSettings.parse(_values_of(connection))
     except HubSpotSettingsError as error:
+        error.connection = conn_id
+        if "password (access token): is missing" in error.message and (hint := _misplaced_token(connection)):
+            error.message += f" {hint}"
         del connection  # a traceback with local variables must not show the secrets in it, here or below
         raise error.with_traceback(None) from None
+    if warnings is not None:
+        warnings += _unknown_keys(connection)
+    return settings
+
+
+def _misplaced_token(connection: Connection) -> str | None:
+    """Say where a token seems to be, if it is not in the password field."""
+    from airflow_provider_hubassoc.hubspot.errors import json_object
+
+    extra = json_object((connection.extra or "").encode(errors="replace"))
+    if any(key.lower().replace("_", "") in _TOKEN_KEYS for key, value in extra.items() if value):
+        place = "extra"
+    elif (connection.login or "").strip():
+        place = "the login field"
+    elif (connection.host or "").strip().startswith(_TOKEN_PREFIXES):
+        place = "the host field"
+    else:
+        return None
+    return f"There is a value in {place} that may be the access token: store it in the password field."
 
 
 def _values_of(connection: Connection) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def get_provider_info() -> dict[str, Any]:
                         "Authentication",
                         "access_token (default): the token above. oauth: an app's refresh token, below.",
                         enum=["access_token", "oauth", None],
+                        values_display={"null": "default (access_token)"},
                     ),
                     "client_id": _field("OAuth client id", "The app's client id; with oauth."),
                     "client_secret": _field(
@@ -72,11 +73,11 @@ def get_provider_info() -> dict[str, Any]:
                         "API version",
                         "Version of HubSpot's Associations Schema API; 2026-03 if empty.",
                         enum=["2026-03", "2026-09", "2025-09", "v4", None],
+                        values_display={"null": "default (2026-03)"},
                     ),
                     "timeout": _field(
                         "Timeout",
-                        "Seconds to wait for a connection (10 if empty) and for an answer (30).",
-                        type="number",
+                        "Seconds to wait for a connection and for an answer: 30 for both, or 5,60; 10,30 if empty.",
                     ),
                     "max_retries": _field(
                         "Retries",

@@ -1,4 +1,4 @@
-"""How a request proves who sends it: a bearer token that stays, or an OAuth access token that is refreshed.
+"""Authentication of requests: a fixed bearer token, or an OAuth access token that is refreshed.
 
 Source: HubSpot's "Authentication overview" and "OAuth API" (token endpoint ``/oauth/2026-03/token``).
 """
@@ -23,13 +23,16 @@ from airflow_provider_hubassoc.hubspot.settings import Secret
 TOKEN_PATH = "/oauth/2026-03/token"
 
 _REFRESH_AHEAD = 120.0
-"""Seconds before its end at which an access token (30 minutes) is replaced, so that it outlives the request."""
+"""How long before it expires an access token (30 minutes) is replaced, seconds."""
 
-_WHAT_TO_DO = {
-    "BAD_REFRESH_TOKEN": "Install the app in the portal again and store the new refresh token.",
+_ADVICE = {
+    "BAD_REFRESH_TOKEN": (
+        "The refresh token was revoked, or belongs to another app than client_id. Install the app in the portal again"
+        " and store the new refresh token, or correct client_id and client_secret in the connection."
+    ),
     "BAD_CLIENT_ID": "Check client_id in the connection.",
     "BAD_CLIENT_SECRET": "Check client_secret in the connection.",
-    "BAD_HUB": "The app is not installed in this portal.",
+    "BAD_HUB": "The app is not installed in this portal: install it and store the new refresh token.",
 }
 
 PostForm = Callable[[str, Mapping[str, SecretStr | str], Callable[[Any], Any]], Any]
@@ -37,7 +40,7 @@ PostForm = Callable[[str, Mapping[str, SecretStr | str], Callable[[Any], Any]], 
 
 
 class Auth(Protocol):
-    """Gives out the access token for the next request."""
+    """Provides the access token for the next request."""
 
     def access_token(self, post_form: PostForm) -> SecretStr:
         """Return a token that is good for the next request; it may be fetched through ``post_form``."""
@@ -46,7 +49,7 @@ class Auth(Protocol):
         """Note that HubSpot rejected this token. Return whether another one can be had."""
 
     def secrets(self) -> list[SecretStr]:
-        """Return everything that must not come back in a text of HubSpot's."""
+        """Return all values that must not appear in messages."""
 
 
 class BearerToken:
@@ -154,12 +157,12 @@ def refresh_refused(status: int, body: bytes, correlation_id: str | None) -> Hub
     """Make the error for a refresh that HubSpot refused.
 
     :param status: HTTP status of the answer.
-    :param body: its body; ``status`` in it is HubSpot's word for the reason.
+    :param body: its body; ``status`` in it names the reason.
     :param correlation_id: HubSpot's id of the request.
     """
     payload = json_object(body)
     reason = text_of(payload.get("status")) or text_of(payload.get("error")) or "no reason given"
-    advice = _WHAT_TO_DO.get(reason, "Check client_id, client_secret and refresh_token in the connection.")
+    advice = _ADVICE.get(reason, "Check client_id, client_secret and refresh_token in the connection.")
     return HubSpotAuthenticationError(
         f"HubSpot refused to refresh the OAuth access token ({reason}). {advice}",
         status=status,

@@ -1,7 +1,7 @@
-"""Every way HubSpot says no, under one base.
+"""All errors between this package and HubSpot, under one base.
 
-Each error carries the HTTP status, HubSpot's category and subCategory, its message and the correlation id that
-HubSpot's support asks for. Two attributes say what to do about it:
+Each error carries the connection and the direction of the request, the HTTP status, HubSpot's category and
+subCategory, its message and the correlation id that HubSpot's support asks for. Two attributes say what to do about it:
 
 ``transient``
     The same request may be sent again by the client, within its retry policy.
@@ -14,34 +14,43 @@ Sources: HubSpot's pages "Handling errors" and "API usage guidelines", and publi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
+
 MAX_TEXT = 500
-"""Characters that are taken over from one text of HubSpot's: a sentence, never a whole payload."""
+"""Maximum number of characters taken from one text of HubSpot: a sentence, never a whole payload."""
 
 LONGEST_RETRY_AFTER = 7 * 86_400.0
-"""Seconds; HubSpot's longest is a day, until the daily limit starts anew. Nothing sensible is longer than a week."""
+"""Seconds. HubSpot's longest is one day, until the daily limit resets; more than a week is not plausible."""
 
 _MAX_SCOPES = 100
-"""HubSpot's endpoints ask for one of at most some 90 scopes."""
+"""Maximum number of scopes kept; HubSpot's endpoints accept one of about 90."""
+
+_SCOPES_SHOWN = 3
+"""Maximum number of scopes named in a message."""
 
 
 class HubSpotError(Exception):
-    """Base of everything that goes wrong between this package and HubSpot.
+    """Base of all errors between this package and HubSpot.
 
-    :param message: what happened, for a person; HubSpot's own words where there are any.
+    :param message: what happened and what to do, for a person; with HubSpot's own words where there are any.
     :param status: HTTP status of the answer; None if there was none.
     :param category: HubSpot's ``category`` (or, with rate limits, ``errorType``).
     :param sub_category: HubSpot's ``subCategory``.
     :param correlation_id: HubSpot's id of the request, to give to HubSpot's support.
     :param retry_after: seconds after which another attempt makes sense, if HubSpot named a time.
+    :param connection: id of the Airflow connection; None if the client was made without one.
+    :param host: host of the API, where it matters: nothing was answered, or it is not HubSpot's default host.
+    :param direction: direction of the request, such as ``contacts -> companies``.
     """
 
     transient: ClassVar[bool] = False
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     outcome_unknown: bool = False
-    """Whether HubSpot may have carried out the request all the same; a write is then not safe to repeat blindly."""
+    """Whether HubSpot may have carried out the request; a write is then not safe to repeat blindly."""
 
     def __init__(
         self,
@@ -52,6 +61,9 @@ class HubSpotError(Exception):
         sub_category: str | None = None,
         correlation_id: str | None = None,
         retry_after: float | None = None,
+        connection: str | None = None,
+        host: str | None = None,
+        direction: str | None = None,
     ) -> None:
         self.message = message
         self.status = status
@@ -59,10 +71,16 @@ class HubSpotError(Exception):
         self.sub_category = sub_category
         self.correlation_id = correlation_id
         self.retry_after = retry_after
+        self.connection = connection
+        self.host = host
+        self.direction = direction
         super().__init__(message)
 
     def __str__(self) -> str:
         facts = {
+            "connection": self.connection,
+            "host": self.host,
+            "direction": self.direction,
             "HTTP": self.status,
             "category": self.category,
             "subCategory": self.sub_category,
@@ -81,6 +99,9 @@ class HubSpotError(Exception):
             "sub_category": self.sub_category,
             "correlation_id": self.correlation_id,
             "retry_after": self.retry_after,
+            "connection": self.connection,
+            "host": self.host,
+            "direction": self.direction,
         } | self._extra_fields()
 
     @classmethod
@@ -94,8 +115,10 @@ class HubSpotError(Exception):
             fields = dict(data)
             error = kinds[fields.pop("type")](**fields)
             if not isinstance(error.message, str) or not is_retry_after(error.retry_after):
-                raise TypeError("message or retry_after is of a wrong type")
-            str(error).encode()  # half a surrogate pair could be written nowhere
+                raise TypeError("message or retry_after has a wrong type")
+            if not isinstance(error.retryable, bool):
+                raise TypeError("retryable is not a boolean")
+            str(error).encode()  # half a surrogate pair cannot be encoded
         except (KeyError, TypeError, ValueError) as mistake:
             raise ValueError(f"not the dict of a HubSpotError: {str(mistake)!a}") from None
         return error
@@ -105,7 +128,7 @@ class HubSpotError(Exception):
 
 
 def _family(kind: type[HubSpotError]) -> list[type[HubSpotError]]:
-    return [kind, *(each for subclass in kind.__subclasses__() for each in _family(subclass))]
+    return [kind, *(member for subclass in kind.__subclasses__() for member in _family(subclass))]
 
 
 class HubSpotSettingsError(HubSpotError):
@@ -113,13 +136,24 @@ class HubSpotSettingsError(HubSpotError):
 
 
 class HubSpotAuthenticationError(HubSpotError):
-    """HubSpot does not accept the token, or refused to refresh it (HTTP 401; OAuth's BAD_REFRESH_TOKEN ...)."""
+    """HubSpot rejected the access token (HTTP 401) or refused to refresh it (OAuth's BAD_REFRESH_TOKEN and others).
+
+    :param retryable: True if HubSpot accepted the same token before in this client. HubSpot sometimes rejects valid
+        tokens for a moment.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.retryable = retryable
+
+    def _extra_fields(self) -> dict[str, Any]:
+        return {"retryable": self.retryable}
 
 
 class HubSpotMissingScopesError(HubSpotError):
     """The token is valid but lacks a scope (HTTP 403).
 
-    :param required_scopes: the scopes HubSpot asks for; empty if it named none.
+    :param required_scopes: the scopes of which HubSpot asks for one; empty if it named none.
     """
 
     def __init__(self, message: str, *, required_scopes: list[str] | None = None, **fields: Any) -> None:
@@ -131,11 +165,11 @@ class HubSpotMissingScopesError(HubSpotError):
 
 
 class HubSpotValidationError(HubSpotError):
-    """HubSpot refuses the request as it is (HTTP 400 and other 4xx); sending it again will not help."""
+    """HubSpot refuses the request (HTTP 400 and other 4xx); the same request fails again."""
 
 
 class HubSpotUnknownObjectTypeError(HubSpotValidationError):
-    """HubSpot does not know the object type in the path ("Unable to infer object type from: ...")."""
+    """HubSpot or this endpoint of it does not know the object type in the path."""
 
 
 class HubSpotRateLimitError(HubSpotError):
@@ -156,7 +190,7 @@ class HubSpotRateLimitError(HubSpotError):
 
 
 class HubSpotUnavailableError(HubSpotError):
-    """HubSpot cannot answer now: HTTP 423, 477, 502, 503, 504, 521, 523, 524; no connection; no answer in time.
+    """HubSpot cannot answer now: HTTP 423, 477, 502, 503, 504, 520 to 530; no connection; no answer in time.
 
     :param sent: False if the request certainly did not reach HubSpot.
     """
@@ -174,14 +208,14 @@ class HubSpotUnavailableError(HubSpotError):
 
 
 class HubSpotServerError(HubSpotError):
-    """HubSpot failed (another 5xx, such as 500; 408, 409, 425); worth another attempt later, not at once."""
+    """HubSpot failed (another 5xx, such as 500; 408, 409, 425); worth another attempt later, not immediately."""
 
     retryable = True
     outcome_unknown = True
 
 
 class HubSpotTLSError(HubSpotError):
-    """The server's certificate does not verify; nothing was sent."""
+    """The server's certificate cannot be verified; nothing was sent."""
 
 
 class HubSpotUnreadableAnswerError(HubSpotError):
@@ -226,18 +260,36 @@ class HubSpotPollError(HubSpotError):
     retryable = True
 
 
-_UNAVAILABLE = frozenset({423, 477, 502, 503, 504, 521, 523, 524})
-"""Statuses after which HubSpot asks to pause and retry."""
+_UNAVAILABLE = frozenset({423, 477, 502, 503, 504, *range(520, 531)})
+"""Statuses after which to pause and retry: those HubSpot names, and Cloudflare's 520 to 530."""
 
-_PASSING = frozenset({408, 409, 425})
-"""Statuses that speak of a moment rather than of the request."""
+_TEMPORARY = frozenset({408, 409, 425})
+"""4xx statuses that describe a temporary condition rather than a wrong request."""
+
+_UNKNOWN_OBJECT_TYPE = ("unable to infer object type", "is not supported by this endpoint")
+"""HubSpot's texts for an object type that it, or the endpoint, does not know."""
+
+_SCOPE_LIST = re.compile(r"\s*\(?requires?[^\[\]]*\[([^\]]*)\]?\)?", re.IGNORECASE)
+_SCOPE = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*", re.IGNORECASE)
+_DOTTED_SCOPE = re.compile(r"\bcrm(?:\.[a-z0-9_-]+)+", re.IGNORECASE)
+
+_SCOPE_NAMES = {"commerce_payments": "commercepayments"}
+"""Object types that have another name in scopes."""
+
+_USUAL_SCOPES = ("crm.objects.contacts.read", "crm.objects.companies.read", "crm.objects.deals.read")
+"""Scopes named first where the request has no direction."""
 
 _LOCK_SECONDS = 2.0
 """HubSpot holds the lock behind HTTP 423 for 2 seconds ("Handling errors")."""
 
 
 def from_response(
-    status: int, body: bytes, *, retry_after: float | None = None, correlation_id: str | None = None
+    status: int,
+    body: bytes,
+    *,
+    retry_after: float | None = None,
+    correlation_id: str | None = None,
+    ends: tuple[str, str] | None = None,
 ) -> HubSpotError:
     """Make the typed error for an answer outside 2xx.
 
@@ -245,6 +297,7 @@ def from_response(
     :param body: its body; JSON as HubSpot writes it, or HTML, or nothing.
     :param retry_after: seconds to wait, from the Retry-After header.
     :param correlation_id: from the ``X-HubSpot-Correlation-Id`` header; the body's own wins.
+    :param ends: the two object types of the request's direction, if it has one.
     :return: the error; its message never holds a whole payload.
     """
     payload = json_object(body)
@@ -257,12 +310,16 @@ def from_response(
         "retry_after": retry_after,
     }
     if status == 401:
-        return HubSpotAuthenticationError(f"HubSpot does not accept the access token: {message}", **fields)
+        return HubSpotAuthenticationError(
+            f"HubSpot rejected the access token: {_sentence(message)} Check the token in the connection.", **fields
+        )
     if status == 403:
         scopes = _required_scopes(payload)
-        asked = f" Give the token one of the scopes: {', '.join(scopes)}." if scopes else ""
+        without_list = _SCOPE_LIST.sub("", message).strip()
         return HubSpotMissingScopesError(
-            f"The access token may not do this: {message}{asked}", required_scopes=scopes, **fields
+            f"The access token lacks a scope: {_sentence(without_list)} {_scope_advice(scopes, ends)}",
+            required_scopes=scopes,
+            **fields,
         )
     if status == 429:
         return HubSpotRateLimitError(message, policy=text_of(payload.get("policyName")), **fields)
@@ -270,15 +327,23 @@ def from_response(
         if status == 423:
             fields["retry_after"] = max(_LOCK_SECONDS, retry_after or 0)
         return HubSpotUnavailableError(message, **fields)
-    if status >= 500 or status in _PASSING:
+    if status >= 500 or status in _TEMPORARY:
         return HubSpotServerError(message, **fields)
     if status < 400:
         return HubSpotRefusedAnswerError(
-            f"HubSpot answered with a redirect (HTTP {status}), which is not followed", **fields
+            f"HubSpot answered with a redirect (HTTP {status}), which is not followed. Check the host.", **fields
         )
-    if any(text in message.lower() for text in ("unable to infer object type", "is not supported by this endpoint")):
-        return HubSpotUnknownObjectTypeError(message, **fields)
+    if any(text in message.lower() for text in _UNKNOWN_OBJECT_TYPE):
+        return HubSpotUnknownObjectTypeError(
+            f'{_sentence(message)} Custom objects are written "p_name" or "2-123", HubSpot\'s own such as "contacts".',
+            **fields,
+        )
     return HubSpotValidationError(message, **fields)
+
+
+def direction_of(from_object_type: str, to_object_type: str) -> str:
+    """Return a direction for people: ``contacts -> companies``."""
+    return f"{display_name(from_object_type)} -> {display_name(to_object_type)}"
 
 
 def is_retry_after(value: object) -> bool:
@@ -287,9 +352,9 @@ def is_retry_after(value: object) -> bool:
 
 
 def parse_json(body: bytes | str) -> Any:
-    """Read JSON, and nothing that only Python takes for JSON (NaN, half a surrogate pair).
+    """Parse strict JSON: no NaN, no half surrogate pairs.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is not JSON.
     """
     from pydantic_core import from_json  # here, because DAG files import this module
 
@@ -307,15 +372,41 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text of HubSpot's, shortened to what a person reads; None if it is none."""
+    """Return a text of HubSpot, shortened to a readable length; None if the value is not a text or empty."""
     return value[:MAX_TEXT] if isinstance(value, str) and value else None
 
 
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _required_scopes(payload: dict[str, Any]) -> list[str]:
+    """Return the scopes that a 403 asks for, from its errors or, in another variant, from its text."""
     scopes: list[str | None] = []
     errors = payload.get("errors")
     for error in errors if isinstance(errors, list) else []:
         context = error.get("context") if isinstance(error, dict) else None
-        asked = context.get("requiredGranularScopes") if isinstance(context, dict) else None
-        scopes += map(text_of, asked if isinstance(asked, list) else [])
+        required = context.get("requiredGranularScopes") if isinstance(context, dict) else None
+        scopes += map(text_of, required if isinstance(required, list) else [])
+    text = payload.get("message")
+    if not any(scopes) and isinstance(text, str):
+        listed = _SCOPE_LIST.search(text)
+        scopes += _SCOPE.findall(listed[1]) if listed else _DOTTED_SCOPE.findall(text)
     return [scope for scope in dict.fromkeys(scopes) if scope][:_MAX_SCOPES]
+
+
+def _scope_advice(required: list[str], ends: tuple[str, str] | None) -> str:
+    """Name the scopes, of those HubSpot asks for, that fit the direction of the request."""
+    wanted = [_read_scope(end) for end in ends] if ends else list(_USUAL_SCOPES)
+    fitting = [scope for scope in dict.fromkeys(wanted) if not required or scope in required]
+    shown = (fitting or sorted(required, key=lambda scope: not scope.endswith(".read")))[:_SCOPES_SHOWN]
+    return f"Give the token one of these scopes: {', '.join(shown)}."
+
+
+def _read_scope(object_type: str) -> str:
+    """Return the scope to read records of an object type."""
+    normalized = normalize(object_type)
+    if normalized.startswith(("2-", "p_")) or re.match(r"p\d+_", normalized):
+        return "crm.objects.custom.read"
+    name = display_name(object_type)
+    return "tickets" if name == "tickets" else f"crm.objects.{_SCOPE_NAMES.get(name, name)}.read"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -154,6 +155,10 @@ class HubSpotSettings(BaseModel):
             raise ValueError("must be an http(s) address such as https://api.hubapi.com")
         if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
             raise ValueError("must be an address without path, query or user, such as https://api.hubapi.com")
+        if re.fullmatch(r"app(-[a-z0-9]+)?\.hubspot\.com|app\.hubapi\.com", host.lower()):
+            raise ValueError("is HubSpot's web application, not its API: leave it empty or use https://api.hubapi.com")
+        if "." not in host and ":" not in host and not is_loopback(host) and host.lower().startswith("pat-"):
+            raise ValueError("looks like an access token: store that in the password field")
         if parts.scheme == "http" and not is_loopback(host):
             raise ValueError("must be https: the token would travel in the clear (http is for loopback only)")
         shown = f"[{host}]" if ":" in host else host

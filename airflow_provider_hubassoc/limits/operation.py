@@ -502,7 +502,7 @@ def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
     """
     if operation.link_to_read:
         try:
-            return operation.with_answer(client.get_status(operation.link_to_read))
+            return operation.with_answer(client.get_status(operation.link_to_read, operation.action))
         except (HubSpotRateLimitError, HubSpotUnavailableError):
             raise
         except HubSpotError as error:

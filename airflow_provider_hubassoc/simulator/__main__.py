@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--processing-seconds", type=float, default=0.0, help="how long a batch is PENDING and PROCESSING")
     add("--stale-seconds", type=float, default=0.0, help="how long reads show the state before a change")
     add("--flip-flop", action="store_true", help="stale reads alternate between old and new")
-    add("--spec-version", default="2026-03", choices=SPEC_VERSIONS, help="whose status codes to use")
+    add("--spec-version", default="2026-03", choices=SPEC_VERSIONS, help="version of status links and label rows")
     add("--latency-seconds", type=float, default=0.0, help="added to every answer")
     add(
         "--no-status-links",
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("overwrite", "error"),
         help="create where a limit is set",
     )
+    add("--purge-answer", default="204", help='204, or the results of a 200: [], [{}] or ["<unknown>"]')
     add("--rate-limit", type=int, help="requests per 10 seconds (default: unlimited)")
     add("--daily-limit", type=int, help="requests per day (default: unlimited)")
     add("--portal-id", type=int, default=12345678)

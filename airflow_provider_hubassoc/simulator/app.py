@@ -142,21 +142,31 @@ def _timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def _one_schema(settings: Settings) -> bool:
-    """Whether the version describes batches with and without errors by one schema, under one status code."""
-    return settings.spec_version in ("2026-09", "2025-09")
+def _one_schema(request: Request) -> bool:
+    """Whether the version called describes batches with and without errors by one schema, under one status code."""
+    return request.path_params.get("version") == "2025-09"
 
 
 def _batch_answer(request: Request, settings: Settings, operation: Operation, success: int) -> Response:
     """Return the state of a batch, in the shape HubSpot answers a batch with."""
     done = operation.status in ("COMPLETE", "CANCELED")
     flawed = bool(operation.errors) or operation.status == "CANCELED"
-    if done and not flawed and not operation.slow and operation.action == "purge" and not _one_schema(settings):
+    purged = operation.action == "purge"
+    if (
+        done
+        and not flawed
+        and not operation.slow
+        and purged
+        and settings.purge_answer == "204"
+        and not _one_schema(request)
+    ):
         return HubSpotResponse(None, 204, headers=_rate_headers(request))
     body: dict[str, Any] = {"status": operation.status}
     # The answer to a purge without errors has no results in the versions that answer it with a body.
     if operation.action != "purge" or operation.slow or flawed:
         body["results"] = operation.results if done else []
+    elif settings.purge_answer != "204":
+        body["results"] = json.loads(settings.purge_answer)
     if operation.errors:
         body |= {"numErrors": len(operation.errors), "errors": operation.errors}
     if operation.slow:
@@ -168,7 +178,7 @@ def _batch_answer(request: Request, settings: Settings, operation: Operation, su
         body["startedAt"] = _timestamp(operation.started_at)
     if done and operation.completed_at is not None:
         body["completedAt"] = _timestamp(operation.completed_at)
-    status = 207 if done and flawed and not _one_schema(settings) else success
+    status = 207 if done and flawed and not _one_schema(request) else success
     return HubSpotResponse(body, status, headers=_rate_headers(request))
 
 
@@ -222,7 +232,7 @@ def _schema_routes(settings: Settings, portal: Portal, gateway: Gateway) -> APIR
     def submit(action: Action, success: int) -> Handler:
         async def handler(request: Request) -> Response:
             inputs = await _inputs(request, with_limit=action != "purge")
-            code = 200 if _one_schema(settings) else success
+            code = 200 if _one_schema(request) else success
             return _batch_answer(request, settings, portal.submit(action, *pair(request), inputs), code)
 
         return handler

@@ -46,10 +46,14 @@ _OBJECTS = [
 # The schema endpoints ask for any one of these; no crm.schemas.* scope is among them.
 SCHEMA_SCOPES = tuple(
     sorted(
-        [f"crm.objects.{one}.{right}" for one in _OBJECTS for right in ("read", "write")] + ["e-commerce", "tickets"]
+        [f"crm.objects.{one}.{right}" for one in _OBJECTS for right in ("read", "write")]
+        + ["contacts", "crm.objects.projects.sensitive.read", "e-commerce", "tickets"]
+        + ["tickets.highly_sensitive", "tickets.sensitive"]
     )
 )
-_SCHEMA_SCOPE = re.compile(r"crm\.objects\.[a-z_.-]+\.(read|write)|e-commerce|tickets|media_bridge\.read")
+_SCHEMA_SCOPE = re.compile(
+    r"crm\.objects\.[a-z_.-]+\.(read|write)(\.v2)?|e-commerce|contacts|tickets(\.(highly_)?sensitive)?|media_bridge\.read"
+)
 
 _WINDOW_SECONDS = 10
 

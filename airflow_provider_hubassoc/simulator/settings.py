@@ -18,7 +18,10 @@ class Settings:
     :param processing_seconds: how long a batch takes. 0 answers at once; more answers PENDING, then
         PROCESSING from half time, then COMPLETE or CANCELED.
     :param stale_seconds: for how long reads of limits still show the state before a change.
-    :param spec_version: whose HTTP status codes to use: ``2026-03``, ``2026-09``, ``2025-09`` or ``v4``.
+    :param spec_version: version in status links and shape of label rows: ``2026-03``, ``2026-09``, ``2025-09`` or
+        ``v4``. The HTTP status codes are those of the version in the path of a request.
+    :param purge_answer: ``204`` answers a purge with an empty body; ``[]``, ``[{}]`` or ``["<unknown>"]`` with HTTP 200
+        and a batch with these results.
     :param latency_seconds: added to every answer.
     :param status_links: whether a slow batch carries ``links.status``, a URL that shows its state.
     :param canceled: every batch ends in CANCELED and changes nothing.
@@ -49,6 +52,7 @@ class Settings:
     daily_limit: int | None = None
     portal_id: int = 12345678
     time_zone: str = "America/New_York"
+    purge_answer: str = "204"
 
     def __post_init__(self) -> None:
         """Refuse what no portal could be."""
@@ -57,6 +61,7 @@ class Settings:
             "partial_status": ("COMPLETE", "CANCELED"),
             "limit_rule_status": (207, 400),
             "create_existing": ("overwrite", "error"),
+            "purge_answer": ("204", "[]", "[{}]", '["<unknown>"]'),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

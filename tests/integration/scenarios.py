@@ -137,7 +137,7 @@ SCENARIOS = [
         settings=NEVER,
         prepare=lambda hubspot: hubspot.inject(method="GET", path=READS, status=401, times=99),
         error=errors.HubSpotAuthenticationError,
-        says=("does not accept the access token", "HTTP 401"),
+        says=("rejected the access token", "HTTP 401"),
         limits={},
         applied=0,
     ),

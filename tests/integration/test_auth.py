@@ -107,8 +107,12 @@ def test_a_new_token_that_is_refused_as_well_ends_it(hubspot: Simulator) -> None
     with oauth_client(hubspot, pauses=pauses) as client:
         error = failure(client.account_info, *secrets_of(hubspot))
     assert isinstance(error, HubSpotAuthenticationError)
-    assert [each.path for each in hubspot.requests] == [TOKEN_PATH, "/account-info/2026-03/details"] * 2
-    assert pauses == []
+    assert [each.path for each in hubspot.requests] == [
+        *[TOKEN_PATH, "/account-info/2026-03/details"] * 2,
+        "/account-info/2026-03/details",
+    ]
+    assert len(pauses) == 1
+    assert not error.retryable
 
 
 def test_a_token_is_replaced_before_it_expires(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,5 +314,20 @@ def test_no_secret_is_shown_or_logged(hubspot: Simulator, caplog: pytest.LogCapt
     caplog.set_level(logging.DEBUG)
     with oauth_client(hubspot) as client:
         client.account_info()
-        shown = repr(client) + repr(vars(client)) + repr(vars(client._auth)) + caplog.text
+        shown = repr(client) + repr(vars(client)) + repr(vars(client._state.auth)) + caplog.text
     assert not [secret for secret in secrets_of(hubspot) if secret in shown]
+
+
+def test_a_refused_refresh_token_names_both_causes(hubspot: Simulator) -> None:
+    with oauth_client(hubspot, refresh_token="canary-refresh-token") as client:
+        text = str(failure(client.account_info, *secrets_of(hubspot)))
+    assert "was revoked, or belongs to another app than client_id" in text
+
+
+def test_a_rate_limit_of_the_token_endpoint_says_so(hubspot: Simulator) -> None:
+    body = {"message": "You have reached your secondly limit.", "policyName": "SECONDLY", "correlationId": ""}
+    hubspot.inject(path=TOKEN_PATH, status=429, body=body)
+    with oauth_client(hubspot, max_retries=0) as client:
+        error = failure(client.account_info, *secrets_of(hubspot))
+    assert isinstance(error, HubSpotRateLimitError)
+    assert "token endpoint" in str(error)

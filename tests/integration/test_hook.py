@@ -254,7 +254,7 @@ def test_a_connection_that_works(hubspot: Simulator, hubspot_conn: str) -> None:
 def test_a_token_that_does_not_work(hubspot: Simulator) -> None:
     ok, text = HubSpotHook(connection=connection(host=hubspot.url, password="canary-1")).test_connection()
     assert not ok
-    assert text.startswith("The token could not be proven: HubSpot does not accept the access token: ")
+    assert text.startswith("Could not verify the access token: HubSpot rejected the access token: ")
     assert "canary" not in text
     assert len(hubspot.requests) == 1
 
@@ -263,7 +263,9 @@ def test_a_token_without_the_right_to_read_limits(hubspot: Simulator) -> None:
     token = hubspot.issue_token(["oauth"])
     ok, text = HubSpotHook(connection=connection(host=hubspot.url, password=token)).test_connection()
     assert not ok
-    assert text.startswith(f"The token is good for portal {hubspot.portal_id} (DEVELOPER_TEST), but association limits")
+    assert text.startswith(
+        f"The access token is valid for portal {hubspot.portal_id} (DEVELOPER_TEST), but association limits"
+    )
     assert "crm.objects.contacts.read" in text
 
 

@@ -250,7 +250,7 @@ def test_a_token_that_is_not_accepted_fails_before_anything_is_written(
     hubspot.revoke(hubspot.token)
     run = airflow.run(operator())
     assert run.state == "failed"
-    assert "does not accept the access token" in str(run.error)
+    assert "rejected the access token" in str(run.error)
     assert [each.path for each in hubspot.requests] == ["/account-info/2026-03/details"]
 
 

@@ -108,7 +108,7 @@ def test_the_choices_are_those_of_the_settings() -> None:
     examples: list[tuple[str, list[Any], list[Any]]] = [
         ("auth_type", ["access_token", "oauth"], ["x"]),
         ("api_version", list(API_VERSIONS), ["v3"]),
-        ("timeout", [1, 2.5], ["x"]),
+        ("timeout", ["30", "5,60"], [["x"]]),
         ("max_retries", [0, 5, 20], [-1, 21, 1.5]),
     ]
     for name, good, bad in examples:
@@ -120,6 +120,13 @@ def test_the_choices_are_those_of_the_settings() -> None:
         for value in bad:
             with pytest.raises(jsonschema.ValidationError):
                 jsonschema.validate(value, FIELDS[name]["schema"])
+
+
+def test_no_choice_is_shown_as_null() -> None:
+    """Airflow's form shows a null among the choices as values_display names it."""
+    for field in FIELDS.values():
+        if None in field["schema"].get("enum", []):
+            assert field["schema"]["values_display"]["null"].startswith("default (")
 
 
 def test_airflow_shows_the_form() -> None:

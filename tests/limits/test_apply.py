@@ -179,7 +179,7 @@ def test_a_token_that_is_not_accepted_stops_everything(hubspot: Simulator, clien
     report = apply_plan(plan, client, max_concurrency=1)
     assert writes(hubspot) == ["create contacts/companies"]
     assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
-    assert "does not accept the access token" in report.lines()[2]
+    assert "rejected the access token" in report.lines()[2]
     with pytest.raises(HubSpotAuthenticationError):
         read_state(load_config(TWO), client)
 

@@ -19,8 +19,12 @@ FACTS: dict[str, Any] = {
     "sub_category": "some.thing",
     "correlation_id": "c-1",
     "retry_after": 3.5,
+    "connection": "hubspot_emea",
+    "host": "api-eu1.hubapi.com",
+    "direction": "contacts -> deals",
 }
 OWN_FACTS: dict[str, dict[str, Any]] = {
+    "HubSpotAuthenticationError": {"retryable": True},
     "HubSpotMissingScopesError": {"required_scopes": ["a", "b"]},
     "HubSpotRateLimitError": {"policy": "DAILY"},
     "HubSpotUnavailableError": {"sent": False},
@@ -50,7 +54,8 @@ def test_an_error_survives_pickling(kind: type[HubSpotError]) -> None:
 
 def test_the_text_says_what_support_asks_for() -> None:
     assert str(HubSpotError("It went wrong", **FACTS)) == (
-        "It went wrong (HTTP 429, category RATE_LIMIT, subCategory some.thing, correlation id c-1)"
+        "It went wrong (connection hubspot_emea, host api-eu1.hubapi.com, direction contacts -> deals, HTTP 429,"
+        " category RATE_LIMIT, subCategory some.thing, correlation id c-1)"
     )
     assert str(HubSpotError("It went wrong")) == "It went wrong"
 
@@ -70,6 +75,7 @@ def test_the_text_says_what_support_asks_for() -> None:
         {"type": "HubSpotError", "message": "x", "retry_after": "soon"},
         {"type": "HubSpotError", "message": "x", "policy": "DAILY"},
         {"type": "HubSpotError", "message": "x", 5: 6},
+        {"type": "HubSpotAuthenticationError", "message": "x", "retryable": "true"},
     ],
 )
 def test_what_is_no_error_is_refused(data: Any) -> None:
@@ -137,8 +143,61 @@ def test_the_scopes_hubspot_asks_for_are_named_once() -> None:
         ],
     }
     error = from_response(403, json.dumps(payload).encode())
-    assert error.message == "The access token may not do this: No. Give the token one of the scopes: a.read, b.read."
+    assert error.message == ("The access token lacks a scope: No. Give the token one of these scopes: a.read, b.read.")
     assert error.required_scopes == ["a.read", "b.read"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("ends", "named"),
+    [
+        (("contacts", "0-2"), "crm.objects.contacts.read, crm.objects.companies.read"),
+        (("Deal", "2-130001"), "crm.objects.deals.read, crm.objects.custom.read"),
+        (("p_pet", "p77_pet"), "crm.objects.custom.read"),
+        (("tickets", "commerce_payments"), "tickets, crm.objects.commercepayments.read"),
+        (None, "crm.objects.contacts.read, crm.objects.companies.read, crm.objects.deals.read"),
+        (
+            ("goals", "notes"),
+            "crm.objects.commercepayments.read, crm.objects.companies.read, crm.objects.contacts.read",
+        ),
+    ],
+)
+def test_a_403_names_the_scopes_that_fit_the_direction(ends: tuple[str, str] | None, named: str) -> None:
+    """Out of the long list that HubSpot accepts."""
+    names = ["commercepayments", "companies", "contacts", "custom", "deals", "services", "courses"]
+    required = [f"crm.objects.{name}.{right}" for name in names for right in ("write", "read")] + ["tickets"]
+    payload = {"message": "No.", "errors": [{"context": {"requiredGranularScopes": required}}]}
+    error = from_response(403, json.dumps(payload).encode(), ends=ends)
+    assert error.message.endswith(f"Give the token one of these scopes: {named}.")
+    assert error.required_scopes == required  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "scopes"),
+    [
+        (
+            "This oauth-token (CIi) does not have proper permissions! (requires any of [crm.objects.contacts.read, "
+            "x-y])",
+            ["crm.objects.contacts.read", "x-y"],
+        ),
+        ("The scope crm.objects.deals.read is needed.", ["crm.objects.deals.read"]),
+        ("No.", []),
+    ],
+)
+def test_a_403_may_name_the_scopes_in_its_text_only(text: str, scopes: list[str]) -> None:
+    error = from_response(403, json.dumps({"message": text}).encode(), ends=("contacts", "companies"))
+    assert error.required_scopes == scopes  # type: ignore[attr-defined]
+    assert "[" not in error.message
+    assert "Give the token one of these scopes: " in error.message
+
+
+@pytest.mark.parametrize(
+    "text", ["Unable to infer object type from: pet", "Object type pet is not supported by this endpoint"]
+)
+def test_an_unknown_object_type_says_how_custom_objects_are_written(text: str) -> None:
+    error = from_response(400, json.dumps({"message": text}).encode())
+    assert type(error) is errors.HubSpotUnknownObjectTypeError
+    assert text in error.message
+    assert '"p_name" or "2-123"' in error.message
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(None, 2.0), (1.0, 2.0), (7.0, 7.0)])

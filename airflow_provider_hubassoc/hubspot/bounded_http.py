@@ -1,0 +1,105 @@
+"""HTTP connections that bound a whole answer in time, and its headers in size.
+
+The read timeout of a socket starts again with every byte, and Python's HTTP client reads any number of interim (1xx)
+answers. So a peer that sends a byte now and then could hold a request forever.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+MAX_HEADER_BYTES = 256 * 1024
+"""Maximum size of the headers of one answer, interim answers included; HubSpot's are about two kilobytes."""
+
+TIMEOUTS_PER_ANSWER = 4
+"""How many times the read timeout a whole answer may take."""
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads from a socket until a deadline, each time no longer than the read timeout."""
+
+    def __init__(self, source: io.RawIOBase, sock: socket.socket) -> None:
+        self._source = source
+        self._sock = sock
+        self._timeout = sock.gettimeout()
+        self._deadline = None if self._timeout is None else time.monotonic() + TIMEOUTS_PER_ANSWER * self._timeout
+        self.bytes_left: int | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._deadline is not None and self._timeout is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("The answer was not complete in time")
+            self._sock.settimeout(min(self._timeout, left))
+        size: int | None = self._source.readinto(buffer)
+        if self.bytes_left is not None and size:
+            self.bytes_left -= size
+            if self.bytes_left < 0:
+                raise http.client.HTTPException(f"the headers are larger than {MAX_HEADER_BYTES} bytes")
+        return size
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._reader = _BoundedReader(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        self._reader.bytes_left = MAX_HEADER_BYTES
+        super().begin()
+        self._reader.bytes_left = None
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip interim answers such as 103, which http.client would return as the answer (it skips only 100)."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # not in typeshed
+            if not 101 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
+class _BoundedConnection(HTTPConnection):
+    response_class = _BoundedResponse
+
+
+class _BoundedTLSConnection(HTTPSConnection):
+    response_class = _BoundedResponse
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _BoundedConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedTLSConnection
+
+
+class BoundedAdapter(HTTPAdapter):
+    """requests' adapter over bounded connections, directly or through a proxy."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Return the pools of connections through a proxy."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
