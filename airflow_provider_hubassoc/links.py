@@ -19,6 +19,8 @@ _OBJECT_TYPE_ID = re.compile(r"\d+-\d+")
 class HubSpotObjectSettingsLink(BaseOperatorLink):
     """Opens the settings of the object type in the portal that the task spoke to; limits are on its tab Associations.
 
+    For a sync, which has no one object type, it opens the list of all object types.
+
     HubSpot has no documented address for the page; ``url`` is the form seen in its community. Override it in a
     subclass if HubSpot moves the page.
     """
@@ -32,8 +34,10 @@ class HubSpotObjectSettingsLink(BaseOperatorLink):
 
         from airflow_provider_hubassoc.hubspot.object_types import normalize
 
-        portal = XCom.get_value(ti_key=ti_key, key=PORTAL_XCOM_KEY)
-        if not isinstance(portal, dict) or not re.fullmatch(r"[\w.-]+", str(portal.get("ui_domain"))):
+        portal = getattr(operator, "known_portal", None)
+        if portal is None:  # the process that resumes a task; its XCom has been there since before the deferral
+            portal = XCom.get_value(ti_key=ti_key, key=PORTAL_XCOM_KEY)
+        if not isinstance(portal, dict) or not re.fullmatch(r"[\w.-]+", str(portal.get("ui_domain") or "")):
             return ""
         object_type_id = normalize(str(getattr(operator, "from_object_type", "")))
         return self.url.format(

@@ -1,4 +1,4 @@
-"""Submit a batch of association limits to HubSpot, and wait until HubSpot has settled it."""
+"""Submit batches of association limits to HubSpot, and keep whole portals in line with a file of limits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider_hubassoc.arguments import is_literal, mistakes_fail_parsing, plain
+from airflow_provider_hubassoc.arguments import Mistakes, is_literal, mistakes_fail_parsing, plain
 from airflow_provider_hubassoc.assets import LIMITS_CHANGED, association_limits_asset
 from airflow_provider_hubassoc.failures import task_failure, with_retry_policy
 from airflow_provider_hubassoc.links import PORTAL_XCOM_KEY, HubSpotObjectSettingsLink
+from airflow_provider_hubassoc.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     from airflow_provider_hubassoc.hooks import HubSpotHook
     from airflow_provider_hubassoc.hubspot.models import AccountInfo, LimitInput
     from airflow_provider_hubassoc.limits.operation import BatchOperation
-    from airflow_provider_hubassoc.limits.plan import Plan
+    from airflow_provider_hubassoc.limits.plan import Change, NewLabel, Plan
 
 OPERATION_XCOM_KEY = "operation"
 """XCom key of the operation's handle: there before the wait begins, brought up to date when it ends."""
 
 _STORE_KEY = "hubspot_operation"
-_APPLIED_KEY = "hubspot_applied"
+_INTENDED_KEY = "hubspot_intended"
+
+_CHANGES_PER_ENTRY = 200
+"""Changes kept under one key of the task state store, whose values are limited in size."""
 
 _LONGEST_PICK_UP = 86_400.0
 """Seconds after which a batch is not waited for by a later try, where the wait itself has no end."""
@@ -40,11 +44,16 @@ _TRIGGERER_GRACE = 300.0
 
 
 class _HubSpotOperator(BaseOperator):
-    """What the operators of this package have in common."""
+    """Base of this package's operators: arguments, the end of a task, the portal it speaks to."""
 
     ui_color = "#ffd9c9"
+    operator_extra_links = (HubSpotObjectSettingsLink(),)
+    hubspot_conn_id: str
     _killed = False
     _ends_at = math.inf
+    _began = 0.0
+    known_portal: dict[str, Any] | None = None
+    """What this process knows of the portal, for the extra link; None in a process that resumes after a deferral."""
 
     def on_kill(self) -> None:
         """End the wait. HubSpot cannot cancel a batch, so there is nothing to stop over there."""
@@ -54,8 +63,10 @@ class _HubSpotOperator(BaseOperator):
         """Sleep in short pieces, so that a killed task ends soon: Airflow only calls :meth:`on_kill` and goes on."""
         end = time.monotonic() + seconds
         while True:
-            if self._killed or time.monotonic() > self._ends_at:
-                raise AirflowException("The task was killed")
+            if self._killed:
+                raise AirflowException("The task was killed. Limits that were sent to HubSpot stay in force.")
+            if time.monotonic() > self._ends_at:
+                raise AirflowException(f"The task's execution_timeout of {self.execution_timeout} is over")
             if (left := end - time.monotonic()) <= 0:
                 return
             time.sleep(min(left, 0.5))
@@ -63,6 +74,7 @@ class _HubSpotOperator(BaseOperator):
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Let every thread of the task end when its time is up, and every error end it as it should."""
+        self._began = time.monotonic()
         if self.execution_timeout is not None:
             # Airflow interrupts the main thread alone, and calls on_kill only when that has waited for the others.
             self._ends_at = time.monotonic() + self.execution_timeout.total_seconds() + 0.5
@@ -87,17 +99,64 @@ class _HubSpotOperator(BaseOperator):
             HubSpotTLSError,
         )
 
+        portal = None
         try:
             portal = (hook.client if required else hook.client.without_retries()).account_info()
         except HubSpotError as error:
             is_broken = isinstance(error, (HubSpotAuthenticationError, HubSpotSettingsError, HubSpotTLSError))
             if is_broken or (required and not isinstance(error, HubSpotMissingScopesError)):
                 raise
-            self.log.info("HubSpot did not say which portal this is: %s", error)
-            return None
-        self.log.info("HubSpot portal %s (%s)", portal.portal_id, portal.account_type)
-        context["ti"].xcom_push(PORTAL_XCOM_KEY, {"portal_id": portal.portal_id, "ui_domain": portal.ui_domain})
+            self.log.info("Connection %s: HubSpot did not say which portal this is: %s", self.hubspot_conn_id, error)
+        else:
+            self.log.info(
+                "Connection %s leads to HubSpot portal %s (%s).",
+                *(self.hubspot_conn_id, portal.portal_id, portal.account_type),
+            )
+        self.known_portal = {
+            "portal_id": portal.portal_id if portal else None,
+            "ui_domain": portal.ui_domain if portal else None,
+        }
+        # Also where it is not known: to look for an XCom that is missing leaves an error in the log.
+        context["ti"].xcom_push(PORTAL_XCOM_KEY, self.known_portal)
         return portal
+
+    # -- arguments --
+
+    def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
+        """Check and convert what is known of the arguments."""
+        raise NotImplementedError
+
+    def _check_literals(self) -> None:
+        """Check what the DAG file says literally, so that mistakes fail its parsing."""
+        with mistakes_fail_parsing(self.task_id) as mistakes:
+            self._check(mistakes, is_literal)
+
+    def _check_rendered(self) -> None:
+        """Check and convert the arguments of the running task.
+
+        :raises InvalidArgumentsError: with every mistake in them.
+        """
+        with mistakes_fail_parsing(self.task_id, is_parsing=False) as mistakes:
+            self._check(mistakes, lambda value: True)
+
+    def _convert(
+        self, mistakes: Mistakes, names: Sequence[str], convert: Callable[[str, Any], Any], is_known: Any
+    ) -> None:
+        """Replace arguments by what they mean, where that is known."""
+        for name in names:
+            if is_known(value := getattr(self, name)):
+                with mistakes.collected():
+                    setattr(self, name, convert(name, value))
+
+    def _took(self, event: Any = None) -> str:
+        """Return how long it took, for a log.
+
+        :param event: of the trigger, in a task that resumes after its wait.
+        """
+        waited = event.get("waited") if isinstance(event, dict) else None
+        if isinstance(waited, (int, float)):
+            return f"after {waited:.1f} s of waiting in the triggerer"
+        return f"after {time.monotonic() - self._began:.1f} s"
 
 
 class HubSpotAssociationLimitsOperator(_HubSpotOperator):
@@ -132,28 +191,31 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         "inputs",
         "action",
         "hubspot_conn_id",
+        "wait_for_completion",
+        "deferrable",
         "poll_interval",
         "max_poll_interval",
         "timeout",
+        "max_poll_failures",
+        "verify",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"inputs": "json"}
-    operator_extra_links = (HubSpotObjectSettingsLink(),)
 
     def __init__(
         self,
         *,
         from_object_type: str,
         to_object_type: str,
-        inputs: Sequence[dict[str, Any]],
+        inputs: Any,
         action: str = "create",
         hubspot_conn_id: str = "hubspot_default",
-        wait_for_completion: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5.0,
-        max_poll_interval: float = 60.0,
-        timeout: float | timedelta | None = 600.0,
-        max_poll_failures: int = 5,
-        verify: bool = False,
+        wait_for_completion: bool | str = True,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta | str = 5.0,
+        max_poll_interval: float | timedelta | str = 60.0,
+        timeout: float | timedelta | str | None = 600.0,
+        max_poll_failures: int | str = 5,
+        verify: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**with_retry_policy(kwargs))
@@ -162,13 +224,13 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         self.inputs = inputs
         self.action = action
         self.hubspot_conn_id = hubspot_conn_id
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.max_poll_interval = max_poll_interval
-        self.timeout = timeout
-        self.max_poll_failures = max_poll_failures
-        self.verify = verify
+        self.wait_for_completion: Any = wait_for_completion
+        self.deferrable: Any = deferrable
+        self.poll_interval: Any = poll_interval
+        self.max_poll_interval: Any = max_poll_interval
+        self.timeout: Any = timeout
+        self.max_poll_failures: Any = max_poll_failures
+        self.verify: Any = verify
         self._check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -178,8 +240,9 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         :raises HubSpotOperationError: if HubSpot refused all or part of it.
         :raises HubSpotOperationTimeoutError: if it was not settled in time.
         :raises HubSpotError: any other error of HubSpot's.
-        :raises LimitInputsError: if the rendered arguments cannot be sent.
+        :raises InvalidArgumentsError: if the rendered arguments cannot be sent.
         """
+        self.known_portal = {}  # until HubSpot has said it
         with self._running():
             return self._execute(context)
 
@@ -188,69 +251,110 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.triggers import operation_from_event
 
         with self._running():
-            return self._finish(context, lambda: operation_from_event(event))
+            return self._finish(context, lambda: operation_from_event(event), event)
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_hubassoc.hooks import HubSpotHook
         from airflow_provider_hubassoc.limits.inputs import parse_inputs
 
+        self._check_rendered()
         inputs = parse_inputs(self.from_object_type, self.to_object_type, plain(self.inputs), self.action)
-        wait_options = self._parse_wait_options()
         with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
             self._publish_portal(context, hook)
-            sent_before = self._sent_before(context, inputs, wait_options["timeout"])
+            sent_before = self._sent_before(context, inputs)
             if sent_before is not None:
                 operation, waited = sent_before
             else:
-                self._sleep(0)  # raises if the task has been killed meanwhile
-                operation = hook.submit_operation(
-                    self.action,  # type: ignore[arg-type]  # parse_inputs has checked it
-                    self.from_object_type,
-                    self.to_object_type,
-                    inputs,
-                    verify=self.verify,
-                    resend=context["ti"].try_number > 1,
-                )
-                waited = 0.0
+                operation, waited = self._submit(context, hook, inputs), 0.0
             if operation.is_over:
                 return self._finish(context, lambda: operation)
             self._remember(context, operation, waited)  # first of all, for a worker may die at any time
             self._publish(context, operation)
             if not self.wait_for_completion:
                 self._forget(context)
+                self.log.info("Not waiting for the batch (wait_for_completion=False).")
                 return operation.to_dict()
-            self.log.info("%s is %s; waiting", _title(operation), operation.status.value)
-            wait_options["waited"] = waited
+            where = "the triggerer" if self.deferrable else "this worker"
+            bound = "without a timeout" if self.timeout is None else f"for up to {self.timeout:g} s"
+            self.log.info("Waiting in %s %s.", where, bound)
+            wait_options = {
+                "waited": waited,
+                "timeout": self.timeout,
+                "poll_interval": self.poll_interval,
+                "max_poll_interval": self.max_poll_interval,
+                "max_poll_failures": self.max_poll_failures,
+            }
             if self.deferrable:
                 self._defer(operation, wait_options)
             return self._finish(context, lambda: self._wait(hook, operation, wait_options))
 
+    def _submit(self, context: Context, hook: HubSpotHook, inputs: list[LimitInput]) -> BatchOperation:
+        from airflow_provider_hubassoc.limits.operation import BatchOperation
+
+        asked = BatchOperation(
+            action=self.action,  # type: ignore[arg-type]  # parse_inputs has checked it
+            from_object_type=self.from_object_type,
+            to_object_type=self.to_object_type,
+            inputs=inputs,
+        )
+        self.log.info("Sending %s.", asked.title)
+        self._sleep(0)  # raises if the task has been killed meanwhile
+        operation = hook.submit_operation(
+            asked.action,
+            self.from_object_type,
+            self.to_object_type,
+            inputs,
+            verify=self.verify,
+            resend=context["ti"].try_number > 1,
+        )
+        if operation.action == "create" and operation.has_failed:
+            operation = self._judged_by_the_portal(hook, operation)
+        self.log.info(
+            "HubSpot answered %s: %d applied, %d refused, %d not confirmed%s.",
+            *(operation.status.value, len(operation.applied), len(operation.refused), len(operation.unconfirmed)),
+            f" (correlation id {operation.correlation_id})" if operation.correlation_id else "",
+        )
+        return operation
+
+    def _judged_by_the_portal(self, hook: HubSpotHook, operation: BatchOperation) -> BatchOperation:
+        """Read the limits after a refused create: somebody else may have set them as asked in the meantime."""
+        from airflow_provider_hubassoc.hubspot.errors import HubSpotError
+
+        try:
+            return hook.refresh_operation(operation)
+        except HubSpotError as error:
+            self.log.info("HubSpot refused the create, and the limits could not be read: %s", error)
+            return operation
+
     # -- arguments --
 
-    def _check_literals(self) -> None:
-        """Check what the DAG file says literally, so that mistakes fail its parsing."""
-        from airflow_provider_hubassoc.limits.inputs import parse_inputs
+    def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
+        from airflow_provider_hubassoc.limits.inputs import (
+            check_count,
+            parse_boolean,
+            parse_inputs,
+            parse_seconds,
+            stripped,
+        )
 
-        with mistakes_fail_parsing(self.task_id):
-            parse_inputs(self.from_object_type, self.to_object_type, self.inputs, self.action, is_known=is_literal)
-            self._parse_wait_options(is_known=is_literal)
-
-    def _parse_wait_options(self, is_known: Callable[[Any], bool] = lambda value: True) -> dict[str, Any]:
-        from airflow_provider_hubassoc.limits.inputs import check_count, parse_seconds
-
-        values = {name: getattr(self, name) for name in ("poll_interval", "max_poll_interval", "timeout")}
-        if self.timeout is None:
-            del values["timeout"]
-        seconds = parse_seconds({name: value for name, value in values.items() if is_known(value)})
-        check_count("max_poll_failures", self.max_poll_failures)
-        return {"timeout": None, **seconds, "max_poll_failures": self.max_poll_failures}
+        for name in ("from_object_type", "to_object_type", "action", "hubspot_conn_id"):
+            setattr(self, name, stripped(getattr(self, name)))
+        with mistakes.collected():
+            inputs = plain(self.inputs)
+            parse_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
+        intervals = ["poll_interval", "max_poll_interval", *(["timeout"] if _is_set(self.timeout) else [])]
+        self._convert(mistakes, intervals, lambda name, value: parse_seconds({name: value})[name], is_known)
+        self._convert(mistakes, ["max_poll_failures"], check_count, is_known)
+        self._convert(mistakes, ["wait_for_completion", "deferrable", "verify"], parse_boolean, is_known)
+        if not _is_set(self.timeout):
+            self.timeout = None
 
     # -- waiting --
 
     def _wait(self, hook: HubSpotHook, operation: BatchOperation, wait_options: dict[str, Any]) -> BatchOperation:
         from airflow_provider_hubassoc.limits.operation import Wait
 
-        wait = Wait(operation, **wait_options)
+        wait = Wait(operation, **wait_options, connection_name=self.hubspot_conn_id, on_change=self.log.info)
         while not wait.operation.is_over:
             self._sleep(wait.next_delay())
             wait.poll(hook.refresh_operation)
@@ -281,8 +385,8 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _publish(self, context: Context, operation: BatchOperation) -> None:
         context["ti"].xcom_push(OPERATION_XCOM_KEY, operation.to_dict())
 
-    def _finish(self, context: Context, wait: Callable[[], BatchOperation]) -> dict[str, Any]:
-        """Account for the end of the wait, good or bad."""
+    def _finish(self, context: Context, wait: Callable[[], BatchOperation], event: Any = None) -> dict[str, Any]:
+        """Publish how the wait ended, well or badly."""
         from airflow_provider_hubassoc.hubspot.errors import HubSpotOperationTimeoutError
 
         try:
@@ -292,25 +396,26 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             raise
         self._forget(context)
         self._publish(context, operation)
-        operation.raise_for_failure()
-        self.log.info("%s is %s: %d applied", _title(operation), operation.status.value, len(operation.applied))
+        operation.raise_for_failure(self.hubspot_conn_id)
+        seen = f", {len(operation.in_force)} seen in force" if operation.in_force is not None else ""
+        self.log.info(
+            "Done %s: %s is %s (connection %s), %d applied%s.",
+            *(self._took(event), operation.title, operation.status.value, self.hubspot_conn_id),
+            *(len(operation.applied), seen),
+        )
         return operation.to_dict()
 
     # -- across tries (Airflow 3.3) --
 
     def _remember(self, context: Context, operation: BatchOperation, waited: float) -> None:
         """Keep the handle where the next try finds it, should this one break off while it waits."""
-        if store := context.get("task_state_store"):
-            began = time.time() - waited
-            store.set(_STORE_KEY, {**operation.to_dict(), "started_at_epoch": began, "conn_id": self.hubspot_conn_id})
+        handle = {**operation.to_dict(), "started_at_epoch": time.time() - waited, "conn_id": self.hubspot_conn_id}
+        TaskState(context, self.log).set(_STORE_KEY, handle)
 
     def _forget(self, context: Context) -> None:
-        if store := context.get("task_state_store"):
-            store.delete(_STORE_KEY)
+        TaskState(context, self.log).delete(_STORE_KEY)
 
-    def _sent_before(
-        self, context: Context, inputs: list[LimitInput], timeout: float | None
-    ) -> tuple[BatchOperation, float] | None:
+    def _sent_before(self, context: Context, inputs: list[LimitInput]) -> tuple[BatchOperation, float] | None:
         """Return the operation that an earlier try has sent and not seen the end of, and the seconds waited for it.
 
         None if there is none, if it was another one, or if its time is up: much may have changed in the portal since.
@@ -319,8 +424,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         """
         from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
 
-        store = context.get("task_state_store")
-        handle: Any = store.get(_STORE_KEY) if store and context["ti"].try_number > 1 else None
+        handle: Any = TaskState(context, self.log).get(_STORE_KEY) if context["ti"].try_number > 1 else None
         try:
             sent = BatchOperation.from_dict(handle)
             started_at, conn_id = float(handle["started_at_epoch"]), handle["conn_id"]
@@ -330,9 +434,9 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         if (sent.action, sent.from_object_type, sent.to_object_type, sent.inputs, conn_id) != asked:
             return None
         waited = max(0.0, time.time() - started_at)
-        if not waited < (_LONGEST_PICK_UP if timeout is None else timeout):
+        if not waited < (_LONGEST_PICK_UP if self.timeout is None else self.timeout):
             return None
-        self.log.info("%s was sent by an earlier try; waiting for it", _title(sent))
+        self.log.info("An earlier try has sent %s (status %s).", sent.title, sent.status.value)
         return sent, waited
 
 
@@ -365,7 +469,20 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     :param deferrable: verify in the triggerer instead of a worker.
     """
 
-    template_fields: Sequence[str] = ("config", "plan", "mode", "portal", "hubspot_conn_id", "verify_timeout")
+    template_fields: Sequence[str] = (
+        "config",
+        "plan",
+        "mode",
+        "portal",
+        "prune",
+        "fail_on_drift",
+        "create_missing_labels",
+        "hubspot_conn_id",
+        "max_concurrency",
+        "verify",
+        "verify_timeout",
+        "deferrable",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"config": "json", "plan": "json"}
 
     def __init__(
@@ -375,14 +492,14 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         plan: Any = None,
         mode: str = "apply",
         portal: str | int | None = None,
-        prune: bool = False,
-        fail_on_drift: bool = False,
-        create_missing_labels: bool | None = None,
+        prune: bool | str = False,
+        fail_on_drift: bool | str = False,
+        create_missing_labels: bool | str | None = None,
         hubspot_conn_id: str = "hubspot_default",
-        max_concurrency: int = 8,
-        verify: bool = True,
-        verify_timeout: float | timedelta = 60.0,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        max_concurrency: int | str = 8,
+        verify: bool | str = True,
+        verify_timeout: float | timedelta | str = 60.0,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**with_retry_policy(kwargs))
@@ -391,27 +508,29 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         self.plan = plan
         self.mode = mode
         self.portal = portal
-        self.prune = prune
-        self.fail_on_drift = fail_on_drift
-        self.create_missing_labels = create_missing_labels
+        self.prune: Any = prune
+        self.fail_on_drift: Any = fail_on_drift
+        self.create_missing_labels: Any = create_missing_labels
         self.hubspot_conn_id = hubspot_conn_id
-        self.max_concurrency = max_concurrency
-        self.verify = verify
-        self.verify_timeout = verify_timeout
-        self.deferrable = deferrable
-        with mistakes_fail_parsing(self.task_id):
-            self._check_arguments(is_known=is_literal)
+        self.max_concurrency: Any = max_concurrency
+        self.verify: Any = verify
+        self.verify_timeout: Any = verify_timeout
+        self.deferrable: Any = deferrable
+        self._check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the portal, plan, and unless ``mode="plan"`` apply and verify.
 
-        :return: ``summary``, ``portal_id``, ``changed`` (whether anything was written), and the report.
+        :return: ``summary``, ``portal_id``, ``changed`` (whether anything was written), and the report. With
+            ``mode="plan"``: ``summary``, ``portal_id``, ``has_changes``, ``counts`` and ``changed`` (False).
+        :raises InvalidArgumentsError: if the rendered arguments cannot be used.
         :raises ConfigError: if the file has mistakes, or does not fit the portal; with every one of them.
         :raises StalePlanError: if the portal has changed since the ``plan`` was made.
         :raises AirflowFailException: with ``fail_on_drift``, if the portal is not as declared.
         :raises ApplyError: if not everything is applied; with the full account.
         :raises HubSpotError: if HubSpot does not accept the token.
         """
+        self.known_portal = {}  # until HubSpot has said it
         with self._running():
             return self._execute(context)
 
@@ -420,15 +539,13 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.triggers import report_from_event
 
         with self._running():
-            return self._finish(context, report_from_event(event))
+            return self._finish(context, report_from_event(event), event)
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_hubassoc.hooks import HubSpotHook
-        from airflow_provider_hubassoc.limits.apply import ApplyReport, apply_plan
-        from airflow_provider_hubassoc.limits.inputs import parse_seconds
+        from airflow_provider_hubassoc.limits.apply import ApplyReport
 
-        self._check_arguments()
-        verify_timeout = parse_seconds({"verify_timeout": self.verify_timeout})["verify_timeout"]
+        self._check_rendered()
         with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
             portal = self._publish_portal(context, hook, required=True)  # its id decides what is declared for it
             portal_id = portal.portal_id if portal else None
@@ -437,70 +554,121 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             if self.mode == "plan":
                 ApplyReport(unread=plan.unread, unfit=plan.unfit).raise_for_failure()
                 if self.fail_on_drift and not plan.is_empty:
-                    raise AirflowFailException(plan.summary)
-                return {"summary": plan.summary, "portal_id": portal_id, "changed": False, "counts": plan.counts}
-            verify_here = self.verify and not self.deferrable
+                    raise AirflowFailException(f"Portal {portal_id} is not as declared. {plan.summary}")
+                return {
+                    "summary": plan.summary,
+                    "portal_id": portal_id,
+                    "changed": False,
+                    "has_changes": not plan.is_empty,
+                    "counts": plan.counts,
+                }
+            earlier = self._applied_by_earlier_tries(context, plan)
+            self._note_intended(context, plan)
+            report = self._apply(context, hook, plan, {"portal_id": portal_id, "applied_by_earlier_tries": earlier})
+            if self.verify and self.deferrable and report["to_verify"]:
+                operations = report.pop("to_verify")
+                context["ti"].xcom_push("report", report)  # should the wait in the triggerer end without this task
+                self.log.info("%s Verifying in the triggerer for up to %g s.", report["summary"], self.verify_timeout)
+                self._defer(report, operations, self.verify_timeout)
+            del report["to_verify"]
+            return self._finish(context, report)
+
+    def _apply(self, context: Context, hook: HubSpotHook, plan: Plan, more: dict[str, Any]) -> dict[str, Any]:
+        """Apply the plan.
+
+        :return: the report as plain JSON, with ``more`` and the handles ``to_verify``.
+        """
+        from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan
+
+        known: list[Outcome] = []
+
+        def note(outcomes: Sequence[Outcome]) -> None:
+            known.extend(outcomes)
+            for outcome in outcomes:
+                reason = f" ({outcome.reason})" if outcome.reason else ""
+                self.log.info("%s: %s%s", outcome.change, outcome.status, reason)
+
+        verify_here = self.verify and not self.deferrable
+        try:
             report = apply_plan(
                 plan,
                 hook.client,
                 max_concurrency=self.max_concurrency,
-                verify_timeout=verify_timeout if verify_here else None,
+                verify_timeout=self.verify_timeout if verify_here else None,
                 resend=context["ti"].try_number > 1,
                 sleep=self._sleep,
+                on_outcomes=note,
             )
-            account = {**report.to_dict(), "portal_id": portal_id}
-            self._remember(context, account["applied"])
-            if self.verify and self.deferrable and report.to_verify:
-                self._defer(account, [each.to_dict() for each in report.to_verify], verify_timeout)
-            return self._finish(context, account)
+        except BaseException:  # execution_timeout, which is no Exception, above all
+            reached = {id(outcome.change) for outcome in known}
+            everything: list[Change | NewLabel] = [*plan.new_labels, *plan.writes]
+            rest = [each for each in everything if id(each) not in reached]
+            known += [Outcome(each, "not attempted", "the task ended before") for each in rest]
+            partial = ApplyReport(known, unread=list(plan.unread), unfit=list(plan.unfit))
+            context["ti"].xcom_push("report", {**partial.to_dict(), **more})
+            self.log.error("The task ended before the sync was complete. %s", partial.summary)
+            raise
+        return {**report.to_dict(), **more, "to_verify": [each.to_dict() for each in report.to_verify]}
 
     # -- arguments --
 
-    def _check_arguments(self, is_known: Callable[[Any], bool] = lambda value: True) -> None:
-        """Check what is known of the arguments.
-
-        :raises LimitInputsError: with every mistake in them.
-        :raises ConfigError: with every mistake in a ``config`` given as a dict.
-        """
+    def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
         from airflow_provider_hubassoc.limits.config import load_config
-        from airflow_provider_hubassoc.limits.inputs import LimitInputsError, check_count, parse_seconds
+        from airflow_provider_hubassoc.limits.inputs import (
+            check_count,
+            from_text,
+            parse_boolean,
+            parse_seconds,
+            stripped,
+        )
 
-        problems = []
+        for name in ("mode", "portal", "hubspot_conn_id"):
+            setattr(self, name, stripped(getattr(self, name)))
         if is_known(self.mode) and self.mode not in ("apply", "plan"):
-            problems.append(f"mode: must be apply or plan, got {self.mode!r}")
+            mistakes.add(f"mode: must be apply or plan, got {self.mode!r:.60}")
         if (self.config is None) is (self.plan is None):
-            problems.append("config, plan: give one of them")
+            mistakes.add("config, plan: pass exactly one of them")
         if self.plan is not None and self.mode == "plan":
-            problems.append("plan: is for applying; with mode='plan' give config")
-        if self.fail_on_drift and self.mode == "apply":
-            problems.append("fail_on_drift: is for mode='plan'; applying removes the drift")
-        if problems:
-            raise LimitInputsError(problems)
-        check_count("max_concurrency", self.max_concurrency)
-        if is_known(self.verify_timeout):
-            parse_seconds({"verify_timeout": self.verify_timeout})
+            mistakes.add("plan: is for applying; with mode='plan' pass config")
+        self._convert(mistakes, ["prune", "fail_on_drift", "verify", "deferrable"], parse_boolean, is_known)
+        self._convert(
+            mistakes,
+            ["create_missing_labels"],
+            lambda name, value: parse_boolean(name, value, optional=True),
+            is_known,
+        )
+        self._convert(mistakes, ["max_concurrency"], check_count, is_known)
+        self._convert(mistakes, ["verify_timeout"], lambda name, value: parse_seconds({name: value})[name], is_known)
+        self._convert(mistakes, ["plan"], from_text, is_known)
+        if self.fail_on_drift is True and self.mode == "apply":
+            mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
         if isinstance(self.config, Mapping) and _all_known(self.config, is_known):
-            load_config(self.config)
+            with mistakes.collected():
+                load_config(self.config)
 
     def _new_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.apply import read_state
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.plan import build_plan
 
-        names = [self.portal] if self.portal is not None else [self.hubspot_conn_id, portal_id]
-        config = load_config(self.config).for_portal(*names).with_missing_labels(self.create_missing_labels)
+        whole = load_config(self.config)
+        implied = (self.hubspot_conn_id, portal_id)
+        if note := whole.portal_note(*implied, named=self.portal):
+            self.log.info("%s", note)
+        config = whole.for_portal(*implied, named=self.portal).with_missing_labels(self.create_missing_labels)
         state = read_state(config, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
         return build_plan(config, replace(state, portal_id=portal_id), prune=self.prune)
 
     def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.apply import read_again
-        from airflow_provider_hubassoc.limits.inputs import LimitInputsError
+        from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
         from airflow_provider_hubassoc.limits.plan import Plan
 
         try:
             plan = Plan.from_json(self.plan)
         except ValueError as error:
-            raise LimitInputsError([f"plan: {error}"]) from None
+            cure = f"; {PASS_DATA}" if isinstance(self.plan, str) else ""
+            raise LimitInputsError([f"plan: {error}{cure}"]) from None
         state = read_again(plan, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
         return plan.rebased(replace(state, portal_id=portal_id))
 
@@ -525,34 +693,81 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             timeout=timedelta(seconds=timeout + _TRIGGERER_GRACE),
         )
 
-    def _finish(self, context: Context, report: dict[str, Any]) -> dict[str, Any]:
-        """Account for what was done."""
+    def _finish(self, context: Context, report: dict[str, Any], event: Any = None) -> dict[str, Any]:
+        """Publish what was done."""
         from airflow_provider_hubassoc.limits.apply import ApplyError
 
-        self.log.info("%s", report["summary"])
+        earlier = report.get("applied_by_earlier_tries") or []
+        also = f" Earlier tries of this task applied {len(earlier)} changes." if earlier else ""
+        self.log.info("%s%s (%s)", report["summary"], also, self._took(event))
         context["ti"].xcom_push("report", report)
         if not report["ok"]:
             raise ApplyError(report)
-        applied = self._remembered(context) or report["applied"]
+        applied = [*earlier, *report["applied"]]
         if applied:
             asset = association_limits_asset(report["portal_id"] or self.hubspot_conn_id)
-            extra: dict[str, Any] = {"applied": applied}
-            context["outlet_events"][LIMITS_CHANGED].add(asset, extra=extra)
-        if store := context.get("task_state_store"):
-            store.delete(_APPLIED_KEY)
+            context["outlet_events"][LIMITS_CHANGED].add(asset, extra={"applied": applied})
+        self._forget_intended(context)
         return {"changed": bool(applied), **report}
 
     # -- across tries (Airflow 3.3) --
 
-    def _remember(self, context: Context, applied: list[dict[str, Any]]) -> None:
-        """Keep what was applied for the try that succeeds in the end: it finds it done, and has to tell of it."""
-        if applied and (store := context.get("task_state_store")):
-            store.set(_APPLIED_KEY, [*self._remembered(context), *applied])
+    def _note_intended(self, context: Context, plan: Plan) -> None:
+        """Keep what this try is going to change, before it changes anything.
 
-    def _remembered(self, context: Context) -> list[dict[str, Any]]:
-        store = context.get("task_state_store")
-        applied: Any = store.get(_APPLIED_KEY) if store else None
-        return applied or []
+        A try that is killed can no longer say what it has applied. The next one sees it in the portal.
+        """
+        changes = [{**each.model_dump(mode="json"), "text": str(each)} for each in (*plan.new_labels, *plan.writes)]
+        state = TaskState(context, self.log)
+        first = len(self._intended(context))
+        entries = [changes[at : at + _CHANGES_PER_ENTRY] for at in range(0, len(changes), _CHANGES_PER_ENTRY)]
+        for number, entry in enumerate(entries, start=first):
+            state.set(f"{_INTENDED_KEY}_{number}", entry)
+
+    def _intended(self, context: Context) -> list[list[dict[str, Any]]]:
+        """Return the entries that this and earlier tries have kept."""
+        state = TaskState(context, self.log)
+        found: list[list[dict[str, Any]]] = []
+        while isinstance(entry := state.get(f"{_INTENDED_KEY}_{len(found)}"), list):
+            found.append(entry)
+        return found
+
+    def _forget_intended(self, context: Context) -> None:
+        state = TaskState(context, self.log)
+        for number in range(len(self._intended(context))):
+            state.delete(f"{_INTENDED_KEY}_{number}")
+
+    def _applied_by_earlier_tries(self, context: Context, plan: Plan) -> list[dict[str, Any]]:
+        """Return what earlier tries were going to change and the portal has by now, so that it is no longer planned."""
+        left = {key for each in (*plan.new_labels, *plan.writes) for key in _keys(each.model_dump(mode="json"))}
+        not_known = {each.direction for each in (*plan.unread, *plan.unfit)}
+        in_force = {key: each.current for each in plan.changes for key in _keys(each.model_dump(mode="json"))}
+        applied = {}
+        for change in (each for entry in self._intended(context) for each in entry):
+            key = _keys(change)[0]
+            is_known = (change["from_object_type"], change["to_object_type"]) not in not_known
+            is_there = "action" not in change or (key in in_force and in_force[key] == change["target"])
+            if is_known and is_there and key not in left:
+                applied[key] = {**change, "reason": None}
+        return list(applied.values())
+
+
+def _keys(change: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return what identifies a change, or a label to create, in the plans of all tries; the most exact key first."""
+    ends = (change["from_object_type"], change["to_object_type"])
+    if "action" not in change:
+        return [(*ends, "new label", change["label"])]
+    keys: list[tuple[Any, ...]] = []
+    if change["type_id"] is not None:
+        keys.append((*ends, change["category"], change["type_id"]))
+    if change["label"] is not None:
+        keys.append((*ends, "label", change["label"]))
+    return keys
+
+
+def _is_set(value: Any) -> bool:
+    """Return False for None, and for the text that Jinja renders for it."""
+    return value is not None and not (isinstance(value, str) and value.strip().lower() in ("none", "null"))
 
 
 def _all_known(value: Any, is_known: Callable[[Any], bool]) -> bool:
@@ -562,7 +777,3 @@ def _all_known(value: Any, is_known: Callable[[Any], bool]) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_all_known(each, is_known) for each in value)
     return is_known(value)
-
-
-def _title(operation: BatchOperation) -> str:
-    return f"The {operation.action} of {len(operation.inputs)} limit(s) {operation.direction}"

@@ -107,7 +107,8 @@ class HubSpotAssociationLimitsTrigger(BaseTrigger):
         log.info("Waiting for %s (connection %s)", wait.operation.title, self.hubspot_conn_id)
         event = await _watched(self.hubspot_conn_id, [wait])
         _log_end(event, wait)
-        yield TriggerEvent({**event, "operation": wait.operation.to_dict()})  # type: ignore[no-untyped-call]
+        waited = round(wait.elapsed, 1)
+        yield TriggerEvent({**event, "operation": wait.operation.to_dict(), "waited": waited})  # type: ignore[no-untyped-call]
 
 
 class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
@@ -162,7 +163,10 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
         for wait in waits:
             _log_end(event, wait)
         operations = [wait.operation.to_dict() for wait in waits]
-        yield TriggerEvent({**event, "operations": operations, "report": self.report})  # type: ignore[no-untyped-call]
+        waited = round(max((wait.elapsed for wait in waits), default=0.0), 1)
+        yield TriggerEvent(  # type: ignore[no-untyped-call]
+            {**event, "operations": operations, "report": self.report, "waited": waited}
+        )
 
 
 class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):

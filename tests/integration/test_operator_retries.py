@@ -112,7 +112,7 @@ def test_other_errors_are_left_to_airflows_retries(
     assert isinstance(run.error, errors.HubSpotError)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 437])
+@pytest.mark.parametrize("status", [400, 403, 404, 437])
 def test_what_no_retry_can_mend_spares_them(
     status: int, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
@@ -123,6 +123,20 @@ def test_what_no_retry_can_mend_spares_them(
     assert isinstance(run.error, errors.HubSpotError if HAS_3_3 else AirflowFailException)
     if not HAS_3_3:
         assert isinstance(run.error.__cause__, errors.HubSpotError)
+
+
+def test_a_token_that_has_just_worked_is_rejected_for_good_only_by_the_next_try(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    rejected = {"status": 401, "body": {"status": "error", "message": "No."}}
+    hubspot.inject(method="POST", times=2, **rejected)
+    task = operator(retries=3)
+    first = airflow.run(task)
+    assert (first.state, len(writes(hubspot))) == ("up_for_retry", 2)
+    hubspot.inject(times=99, **rejected)
+    second = airflow.run(task, try_number=2)
+    assert second.state == "failed"
+    assert isinstance(second.error, errors.HubSpotAuthenticationError if HAS_3_3 else AirflowFailException)
 
 
 def test_the_users_policy_decides_in_place_of_ours(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:

@@ -120,8 +120,19 @@ def test_overrides_by_portal_and_by_connection(
     assert limit_after(with_override(str(hubspot.portal_id))) == 2
     assert limit_after(with_override("another_portal")) == 10
     assert limit_after(with_override(hubspot_conn)) == 2
-    assert limit_after(with_override(hubspot_conn), portal="another_portal") == 10
-    assert limit_after(with_override("sandbox"), portal="sandbox") == 2
+    assert limit_after(with_override("sandbox"), portal=" sandbox\n") == 2
+
+
+@pytest.mark.parametrize("portal", ["hubspot-emea", "HUBSPOT_EMEA", "other", 12])
+@pytest.mark.parametrize("mode", ["apply", "plan"])
+def test_an_explicit_portal_that_the_file_lacks_is_refused(
+    portal: Any, mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    over = {"portals": {"hubspot_emea": {"associations": [association("deals", "contacts", limit=2)]}}}
+    run = airflow.run(sync(config={**CONFIG, **over}, portal=portal, mode=mode, retries=3))
+    assert (run.state, writes(hubspot)) == ("failed", [])
+    assert "hubspot_emea" in str(run.error)
+    assert isinstance(run.error, ConfigError if HAS_3_3 else AirflowFailException)
 
 
 # -- what it does ----------------------------------------------------------------------------------------------
@@ -183,6 +194,7 @@ def test_both_ways_to_verify_return_the_same(
         "unread": [],
         "unfit": [],
         "portal_id": hubspot.portal_id,
+        "applied_by_earlier_tries": [],
     }
     assert len(told(run)) == 1
 
@@ -304,6 +316,7 @@ def test_planning_never_writes(airflow: Airflow, hubspot: Simulator, hubspot_con
         "summary": "Plan: 3 to create, 0 to update, 1 to purge. 0 unchanged, 0 unmanaged.",
         "portal_id": hubspot.portal_id,
         "changed": False,
+        "has_changes": True,
         "counts": {"create": 3, "update": 0, "purge": 1, "unchanged": 0, "unmanaged": 0},
     }
     assert told(run) == []
@@ -396,8 +409,8 @@ def test_what_is_no_plan_is_refused(plan: Any, airflow: Airflow, hubspot: Simula
         ({"config": declare(association("contacts", "companys", limit=0))}, ["companys", "allowed: a whole number"]),
         ({"config": {}}, ["version"]),
         ({"mode": "destroy"}, ["mode: must be apply or plan, got 'destroy'"]),
-        ({"plan": {}, "config": CONFIG}, ["config, plan: give one of them"]),
-        ({"plan": None, "config": None}, ["config, plan: give one of them"]),
+        ({"plan": {}, "config": CONFIG}, ["config, plan: pass exactly one of them"]),
+        ({"plan": None, "config": None}, ["config, plan: pass exactly one of them"]),
         ({"plan": {}, "mode": "plan"}, ["plan: is for applying"]),
         ({"fail_on_drift": True}, ["fail_on_drift: is for mode='plan'"]),
         ({"max_concurrency": 0}, ["max_concurrency"]),
