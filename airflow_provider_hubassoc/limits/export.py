@@ -65,12 +65,13 @@ class Export:
     missing: list[AssociationLimit] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
-    def to_yaml(self, title: str = "HubSpot association limits") -> str:
+    def to_yaml(self, title: str = "HubSpot association limits", *, allow_unicode: bool = True) -> str:
         """Return the file. The same limits give the same text, so that a diff shows what has changed.
 
         :param title: of the comment at the top; one line.
+        :param allow_unicode: False writes characters outside ASCII as escapes, with the same meaning.
         """
-        text = yaml.dump(self.config, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+        text = yaml.dump(self.config, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=110)
         return f"# {' '.join(title.split())}\n{text}"
 
 

@@ -1,30 +1,39 @@
-"""``python -m airflow_provider_hubassoc.simulator``: a HubSpot to point a connection at."""
+"""``hubassoc simulator``, or ``python -m airflow_provider_hubassoc.simulator``: a local stand-in for HubSpot."""
 
 from __future__ import annotations
 
-import argparse
+import errno
 import json
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from airflow_provider_hubassoc.simulator.settings import SPEC_VERSIONS
+from airflow_provider_hubassoc.terminal import Parser, seconds, text, whole_number
+
+if TYPE_CHECKING:
+    from airflow_provider_hubassoc.simulator.server import Simulator
+
+_MAX_PORT = 65_535
+_MAX_INT32 = 2**31 - 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_hubassoc.simulator",
-        description="Serve an embedded HubSpot (CRM Associations Schema API) on 127.0.0.1 until Ctrl-C.",
+def _parser(program: str) -> Parser:
+    parser = Parser(
+        prog=program,
+        description="Serve a local stand-in for HubSpot (CRM Associations Schema API) on 127.0.0.1 until Ctrl-C.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=0, help="0 takes a free one (default)")
-    add("--processing-seconds", type=float, default=0.0, help="how long a batch is PENDING and PROCESSING")
-    add("--stale-seconds", type=float, default=0.0, help="how long reads show the state before a change")
+    add("--port", type=whole_number(0, _MAX_PORT), default=0, help="port to listen on; 0 takes a free one (default)")
+    add("--processing-seconds", type=seconds(), default=0.0, help="how long a batch is PENDING and PROCESSING")
+    add("--stale-seconds", type=seconds(), default=0.0, help="how long reads show the state before a change")
     add("--flip-flop", action="store_true", help="stale reads alternate between old and new")
     add("--spec-version", default="2026-03", choices=SPEC_VERSIONS, help="version of status links and label rows")
-    add("--latency-seconds", type=float, default=0.0, help="added to every answer")
+    add("--latency-seconds", type=seconds(3600), default=0.0, help="added to every answer")
     add(
         "--no-status-links",
         dest="status_links",
@@ -58,28 +67,31 @@ def _parser() -> argparse.ArgumentParser:
         help="create where a limit is set",
     )
     add("--purge-answer", default="204", help='204, or the results of a 200: [], [{}] or ["<unknown>"]')
-    add("--rate-limit", type=int, help="requests per 10 seconds (default: unlimited)")
-    add("--daily-limit", type=int, help="requests per day (default: unlimited)")
-    add("--portal-id", type=int, default=12345678)
-    add("--time-zone", default="America/New_York", help="of the portal")
+    add("--rate-limit", type=whole_number(1, _MAX_INT32), help="requests per 10 seconds (default: unlimited)")
+    add("--daily-limit", type=whole_number(1, _MAX_INT32), help="requests per day (default: unlimited)")
+    add("--portal-id", type=whole_number(1), default=12345678, help="id of the portal (default 12345678)")
+    add("--time-zone", type=text, default="America/New_York", help="of the portal (default America/New_York)")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, program: str = "python -m airflow_provider_hubassoc.simulator"
+) -> int:
     """Serve until SIGINT or SIGTERM.
 
     :param arguments: the command line, without the program.
+    :param program: what the program is called in its help.
     :return: exit code
     """
-    parser = _parser()
-    options = vars(parser.parse_args(arguments))
+    options = vars(_parser(program).parse_args(arguments))
     from airflow_provider_hubassoc.simulator.server import Simulator
 
     try:
         simulator = Simulator(**options)
         simulator.start()
-    except (OSError, OverflowError, ValueError) as error:
-        parser.exit(1, f"The simulator cannot start: {error}\n")
+    except (OSError, ValueError) as error:
+        print(f"Error: the simulator cannot start: {_reason(error, options['port'])}", file=sys.stderr)
+        return 1
     stop = threading.Event()
 
     def end(signum: int, frame: FrameType | None) -> None:
@@ -88,20 +100,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, end)
     try:
-        connection = {"conn_type": "hubspot", "host": simulator.url, "password": simulator.token}
-        print(
-            f"HubSpot simulator (portal {simulator.portal_id}, API {simulator.settings.spec_version})\n"
-            f"  URL:   {simulator.url}\n"
-            f"  token: {simulator.token}\n"
-            f"  state: {simulator.url}/_simulator/portal\n"
-            f"export AIRFLOW_CONN_HUBSPOT_DEFAULT='{json.dumps(connection)}'\n"
-            "Ctrl-C ends it.",
-            flush=True,
-        )
+        print(_instructions(simulator), flush=True)
         stop.wait()
     finally:
         simulator.stop()
     return 0
+
+
+def _reason(error: Exception, port: int) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use. Choose another with --port, or leave it out to take a free one"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return f"port {port} needs more privileges. Choose one from 1024 with --port"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _instructions(simulator: Simulator) -> str:
+    """Return what to enter in another terminal."""
+    connection = {"conn_type": "hubspot", "host": simulator.url, "password": simulator.token}
+    limit = {
+        "fromObjectType": "contacts",
+        "toObjectType": "companies",
+        "category": "HUBSPOT_DEFINED",
+        "typeId": 279,
+        "maxToObjectIds": 9,
+    }
+    return f"""\
+HubSpot simulator (portal {simulator.portal_id}, API {simulator.settings.spec_version})
+  URL:   {simulator.url}
+  token: {simulator.token}
+  state: {simulator.url}/_simulator/portal
+
+For the command line:
+export HUBSPOT_ACCESS_TOKEN={shlex.quote(simulator.token)}
+export HUBSPOT_BASE_URL={simulator.url}
+
+For Airflow:
+export AIRFLOW_CONN_HUBSPOT_DEFAULT={shlex.quote(json.dumps(connection))}
+
+To change a limit behind Airflow's back (null removes it):
+curl -X POST {simulator.url}/_simulator/limits -d {shlex.quote(json.dumps(limit))}
+
+Press Ctrl-C to stop."""
 
 
 if __name__ == "__main__":

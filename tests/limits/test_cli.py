@@ -39,14 +39,14 @@ def _environment(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_plan_apply_plan(hubspot: Simulator, file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", file]) == 2
+    assert main(["plan", file, "--detailed-exitcode"]) == 2
     out = capsys.readouterr().out
     assert "+ create  contacts -> companies  (unlabeled)       unlimited     5\n" in out
     assert "Plan: 2 to create, 0 to update, 0 to purge. 0 unchanged, 0 unmanaged." in out
     assert writes(hubspot) == []
     assert main(["apply", file, "--yes"]) == 0
     assert "Applied 2 of 2. Settled." in capsys.readouterr().out
-    assert main(["plan", file]) == 0
+    assert main(["plan", file, "--detailed-exitcode"]) == 0
     assert capsys.readouterr().out == "No changes, the portal is as declared. 2 unchanged, 0 unmanaged.\n"
     assert main(["apply", file]) == 0
 
@@ -75,7 +75,7 @@ def test_an_approved_plan_is_applied_unless_the_portal_has_changed(
     hubspot: Simulator, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = str(tmp_path / "plan.json")
-    assert main(["plan", file, "-o", plan]) == 2
+    assert main(["plan", file, "-o", plan]) == 0
     hubspot.set_limit("contacts", "companies", HUBSPOT, 279, 9)
     assert main(["apply", "--plan", plan, "--yes"]) == 1
     assert "the limit was unlimited, now it is 9" in capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_json_for_programs(hubspot: Simulator, file: str, capsys: pytest.Capture
         return code, json.loads(capsys.readouterr().out)
 
     assert run("plan", file)[1]["summary"] == "Plan: 2 to create, 0 to update, 0 to purge. 0 unchanged, 0 unmanaged."
-    code, applied = run("apply", file)
+    code, applied = run("apply", file, "--yes")
     assert (code, applied["report"]["ok"]) == (0, True)  # type: ignore[index]
     assert run("validate", file) == (0, {"valid": True, "problems": []})
     code, failed = run("plan", "nowhere.yaml")
@@ -104,18 +104,18 @@ def test_validate_needs_no_portal(
 ) -> None:
     monkeypatch.delenv("HUBSPOT_ACCESS_TOKEN")
     assert main(["validate", file]) == 0
-    assert capsys.readouterr().out == f"{file}: valid, 1 direction(s)\n"
+    assert capsys.readouterr().out == f"{file}: valid, 1 direction\n"
     bad = tmp_path / "bad.yaml"
     bad.write_text(FILE.replace("limit: 5", "limit: 0").replace("Billing Contact: 1", "Billing Contact: no"))
     assert main(["validate", str(bad)]) == 1
-    assert [line.split(":")[1] for line in capsys.readouterr().out.splitlines()] == [" line 5", " line 7"]
+    assert [line.split(":")[1] for line in capsys.readouterr().out.splitlines()] == ["5", "7"]
     assert main(["schema"]) == 0
     assert capsys.readouterr().out == schema_text()
 
 
 def test_markdown_and_stdin(file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(FILE))
-    assert main(["plan", "-", "--markdown"]) == 2
+    assert main(["plan", "-", "--markdown"]) == 0
     assert capsys.readouterr().out.startswith("**Plan: 2 to create")
 
 
@@ -125,9 +125,9 @@ def test_a_portal_s_overrides_are_found_by_its_id(
     path = tmp_path / "limits.yaml"
     overrides = "    associations:\n      - {from: contacts, to: companies, limit: 3}\n"
     path.write_text(f"{FILE}portals:\n  {hubspot.portal_id}:\n{overrides}  other:\n    associations: []\n")
-    assert main(["plan", str(path), "--json"]) == 2
+    assert main(["plan", str(path), "--json"]) == 0
     assert {change["target"] for change in json.loads(capsys.readouterr().out)["changes"]} == {3, 1}
-    assert main(["plan", str(path), "--portal", "other", "--json"]) == 2
+    assert main(["plan", str(path), "--portal", "other", "--json"]) == 0
     assert {change["target"] for change in json.loads(capsys.readouterr().out)["changes"]} == {5, 1}
     assert main(["plan", str(path), "--portal", "none"]) == 1
 
@@ -137,14 +137,12 @@ def test_an_airflow_connection(
 ) -> None:
     monkeypatch.delenv("HUBSPOT_ACCESS_TOKEN")
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # the command line sets it; here it must not stay
-    assert main(["plan", file, "--conn-id", hubspot_conn]) == 2
+    assert main(["plan", file, "--conn-id", hubspot_conn]) == 0
     assert main(["plan", file, "--conn-id", "nowhere"]) == 1
     assert "Airflow has no usable connection nowhere" in capsys.readouterr().err
-    assert main(["plan", file]) == 1
-    assert "HUBSPOT_ACCESS_TOKEN" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["plan"], ["plan", "x", "--max-concurrency", "0"], ["explode"]])
+@pytest.mark.parametrize("arguments", [["plan"], ["plan", "x", "--max-concurrency", "0"], ["explode"]])
 def test_a_wrong_command_line_is_an_error_and_not_pending_changes(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,7 +185,7 @@ def test_a_plan_is_for_its_own_portal(
     hubspot: Simulator, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(tmp_path / "plan.json")
-    assert main(["plan", file, "-o", path]) == 2
+    assert main(["plan", file, "-o", path]) == 0
     with Simulator(portal_id=999) as other:
         monkeypatch.setenv("HUBSPOT_BASE_URL", other.url)
         assert main(["apply", "--plan", path, "--yes"]) == 1

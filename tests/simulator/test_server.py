@@ -281,15 +281,17 @@ def test_command_line(signum):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "message"),
     [
-        (["--spec-version", "2019-01"], 2, "invalid choice"),
-        (["--processing-seconds", "-1"], 1, "processing_seconds must be 0 or more"),
-        (["--port", "99999"], 1, "cannot start"),
+        (["--spec-version", "2019-01"], "invalid choice"),
+        (["--processing-seconds", "-1"], "--processing-seconds: must be a number of seconds from 0"),
+        (["--port", "70000"], "--port: must be a whole number from 0 to 65535"),
+        (["--rate-limit", "0"], "--rate-limit: must be a whole number from 1"),
+        (["--port", "abc"], "--port: must be a whole number"),
     ],
 )
-def test_command_line_refuses(capsys, arguments, code, message):
+def test_command_line_refuses(capsys, arguments, message):
     with pytest.raises(SystemExit) as end:
         main(arguments)
-    assert end.value.code == code
+    assert end.value.code == 1
     assert message in capsys.readouterr().err
