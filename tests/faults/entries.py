@@ -732,7 +732,10 @@ ENTRIES = [
         _operator_arguments,
         _operator,
         (InvalidArgumentsError,),
-        _begins_with(r"(inputs|from_object_type|to_object_type|action|(max_)?poll_\w+|timeout)[\[.:]"),
+        _begins_with(
+            r"(inputs|from_object_type|to_object_type|action|(max_)?poll_\w+|timeout|verify|deferrable"
+            r"|wait_for_completion|max_poll_failures)[\[.:]"
+        ),
     ),
     Entry(
         "sensor",
@@ -774,7 +777,7 @@ ENTRIES = [
         "sensor on a handle",
         mutated(HANDLE) | mutated({**HANDLE, "status_link": None}) | json_values.filter(bool),
         _poke,
-        (OperationHandleError, HubSpotError, InvalidArgumentsError),
+        (OperationHandleError, LimitInputsError, HubSpotError, InvalidArgumentsError),
         lambda case, error: bool(str(error)),
         is_local=False,
     ),

@@ -176,12 +176,23 @@ def test_a_token_that_is_not_accepted_stops_everything(hubspot: Simulator, clien
     plan = make_plan(client, TWO)
     hubspot.revoke(hubspot.token)
     hubspot.clear_requests()
+    with client_of(hubspot) as another:  # whose token has never worked
+        report = apply_plan(plan, another, max_concurrency=1)
+        assert writes(hubspot) == ["create contacts/companies"]
+        assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
+        assert "rejected the access token" in report.lines()[2]
+        with pytest.raises(HubSpotAuthenticationError):
+            read_state(load_config(TWO), another)
+
+
+def test_a_token_that_has_worked_is_not_given_up_for_the_other_directions(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    plan = make_plan(client, TWO)
+    hubspot.inject(method="POST", path="*contacts/companies*", status=401, body={"message": "No."}, times=2)
     report = apply_plan(plan, client, max_concurrency=1)
-    assert writes(hubspot) == ["create contacts/companies"]
-    assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
-    assert "rejected the access token" in report.lines()[2]
-    with pytest.raises(HubSpotAuthenticationError):
-        read_state(load_config(TWO), client)
+    assert sorted(outcome.status for outcome in report.outcomes) == ["applied", "refused"]
+    assert report.retryable
 
 
 def test_a_daily_limit_that_is_used_up_stops_everything(hubspot: Simulator, client: HubSpotClient) -> None:
