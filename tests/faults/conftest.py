@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_hubassoc.hubspot import client, errors
+from airflow_provider_hubassoc.hubspot import bounded_http, client, errors
 from airflow_provider_hubassoc.limits import operation, pacing
 from tests.faults.guard import guarded
 
