@@ -1,10 +1,14 @@
-"""Plan, have a person approve the plan in Airflow's UI, then apply exactly that plan."""
+"""Plan, have a person approve the plan in Airflow's UI, then apply exactly that plan.
+
+Nobody is asked when the portal is as declared: the tasks after the plan are skipped.
+"""
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOperator
 
@@ -24,9 +28,17 @@ with DAG(
         retry_delay=timedelta(seconds=10),
     )
 
+    @task.short_circuit
+    def has_changes(planned: dict[str, Any]) -> bool:
+        """Return whether there is anything to approve."""
+        return bool(planned["has_changes"])
+
     approve = ApprovalOperator(
         task_id="approve",
-        subject="Apply these association limits to HubSpot?",
+        subject=(
+            "Apply these association limits to HubSpot portal {{ ti.xcom_pull(task_ids='plan')['portal_id'] }}"
+            " (connection hubspot_default)?"
+        ),
         body="{{ ti.xcom_pull(task_ids='plan', key='plan_markdown') }}",
     )
 
@@ -38,4 +50,4 @@ with DAG(
         retry_delay=timedelta(seconds=10),
     )
 
-    plan >> approve >> apply
+    has_changes(plan.output) >> approve >> apply

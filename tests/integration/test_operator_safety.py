@@ -1,0 +1,246 @@
+"""Ordinary mistakes of people, and a cluster that kills tasks, do no damage through the operators."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Param, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator, HubSpotAssociationLimitsSyncOperator
+from airflow_provider_hubassoc.simulator import Simulator
+from tests.integration.airflow_in_memory import HAS_3_3, Airflow
+from tests.integration.scenarios import INPUTS
+from tests.limits.portal import HUBSPOT, association, declare, writes
+
+CONFIG = declare(association("contacts", "companies", limit=5), association("deals", "contacts", limit=10))
+CONTACT_TO_COMPANY = ("0-1", "0-2", HUBSPOT, 279)
+DEAL_TO_CONTACT = ("0-3", "0-1", HUBSPOT, 3)
+UNDECLARED = ("0-1", "0-2", HUBSPOT, 1)
+PARAMS = {"no": False, "yes": True, "text": "false", "many": 3}
+SYNC_BOOLEANS = ["prune", "fail_on_drift", "create_missing_labels", "verify", "deferrable"]
+BATCH_BOOLEANS = ["wait_for_completion", "deferrable", "verify"]
+
+
+@pytest.fixture(autouse=True)
+def dag() -> Iterator[DAG]:
+    with DAG("dag", params={name: Param(value) for name, value in PARAMS.items()}) as dag:
+        yield dag
+
+
+def sync(**arguments: Any) -> HubSpotAssociationLimitsSyncOperator:
+    return HubSpotAssociationLimitsSyncOperator(**{"task_id": "sync", "config": CONFIG, "retries": 2, **arguments})
+
+
+def batch(**arguments: Any) -> HubSpotAssociationLimitsOperator:
+    pair = {"from_object_type": "contacts", "to_object_type": "companies", "inputs": INPUTS}
+    return HubSpotAssociationLimitsOperator(
+        **{"task_id": "set_limits", **pair, "poll_interval": 0.05, "retries": 2, **arguments}
+    )
+
+
+# -- booleans --
+
+
+@pytest.mark.parametrize("prune", ["false", "No", " 0 ", "{{ params.no }}", "{{ params.text }}", False])
+def test_text_that_means_false_prunes_nothing(
+    prune: Any, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    hubspot.set_limit(*UNDECLARED, 1)
+    assert airflow.run(sync(prune=prune)).error is None
+    assert hubspot.limits()[UNDECLARED] == 1
+
+
+@pytest.mark.parametrize("prune", ["true", "YES", "{{ params.yes }}", 1])
+def test_text_that_means_true_prunes(prune: Any, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    hubspot.set_limit(*UNDECLARED, 1)
+    assert airflow.run(sync(prune=prune)).error is None
+    assert UNDECLARED not in hubspot.limits()
+
+
+def test_a_task_may_decide(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    @task
+    def decide() -> bool:
+        return False
+
+    decision = decide()
+    operator = sync(prune=decision)
+    assert operator.upstream_task_ids == {"decide"}
+    airflow.xcoms["decide", -1, "return_value"] = False
+    hubspot.set_limit(*UNDECLARED, 1)
+    assert airflow.run(operator).error is None
+    assert hubspot.limits()[UNDECLARED] == 1
+
+
+@pytest.mark.parametrize("value", ["maybe", "", "2", 2, None, [], {}])
+@pytest.mark.parametrize(
+    ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS], ids=str
+)
+def test_everything_else_fails_parsing_and_names_the_argument(make: Any, name: str, value: Any) -> None:
+    if name == "create_missing_labels" and value is None:
+        assert make(**{name: value}).create_missing_labels is None
+        return
+    with pytest.raises(AirflowFailException, match=f"{name}: must be true or false"):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS], ids=str
+)
+def test_a_template_that_renders_something_else_fails_before_anything_is_sent(
+    make: Any, name: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    run = airflow.run(make(**{name: "{{ 'maybe' }}"}))
+    assert (run.state, hubspot.requests) == ("failed", [])
+    assert f"{name}: must be true or false" in str(run.error)
+
+
+def test_numbers_and_connections_may_be_templates_with_blanks(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    run = airflow.run(sync(max_concurrency="{{ params.many }}", hubspot_conn_id=f" {hubspot_conn}\n", mode="apply "))
+    assert run.error is None
+    hubspot.clear_requests()
+    run = airflow.run(batch(from_object_type="contacts\n", max_poll_failures="{{ params.many }}", action=" update"))
+    assert run.error is None
+    assert {each.path.split("/")[6] for each in hubspot.requests if "contacts" in each.path} == {"contacts"}
+
+
+def test_every_mistake_is_named_once_with_the_task() -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        batch(inputs=[{"category": "NONE", "typeId": 0}], verify="maybe", poll_interval=-1, max_poll_failures=0)
+    lines = str(caught.value).splitlines()
+    names = ["inputs[0].maxToObjectIds", "inputs[0].category", "inputs[0].typeId", "poll_interval"]
+    for name in [*names, "max_poll_failures", "verify"]:
+        assert sum(f"task set_limits: {name}: " in line for line in lines) == 1
+    assert __file__ in lines[-1]
+    assert caught.value.__cause__ is None
+
+
+def test_plans_and_inputs_may_come_as_text(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    planned = airflow.run(sync(task_id="plan", mode="plan"))
+    assert planned.result["has_changes"] is True
+    assert airflow.run(sync(config=None, plan=str(planned.xcoms["plan"]))).error is None
+    assert airflow.run(batch(inputs=str(INPUTS))).error is None
+    run = airflow.run(sync(task_id="bad", config=None, plan="{{ 'None' }}"))
+    assert (run.state, "task.output" in str(run.error)) == ("failed", True)
+
+
+# -- tries, kills and time --
+
+
+class Killed(BaseException):
+    """What stands for the end of a worker process."""
+
+
+def test_a_killed_sync_loses_neither_its_event_nor_its_report(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not HAS_3_3:  # no task state store: the next try cannot know
+        return
+    operator = sync(max_concurrency=1, verify=False)
+    with monkeypatch.context() as patch:
+        hubspot.inject(method="POST", path="*deals*", status=503, times=99)
+        patch.setattr("airflow_provider_hubassoc.hubspot.client.time.sleep", lambda seconds: None)
+        first = airflow.run(operator)
+    assert first.state == "up_for_retry"
+    assert hubspot.limits() == {CONTACT_TO_COMPANY: 5}
+    hubspot.clear_faults()
+    second = airflow.run(operator, try_number=2)
+    assert second.state == "success"
+    assert second.result["changed"] is True
+    assert len(second.result["applied"]) + len(second.result["applied_by_earlier_tries"]) == 2
+
+
+@pytest.mark.parametrize("refused", ["get", "set", "delete"])
+def test_a_store_that_fails_does_not_fail_the_task(
+    refused: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not HAS_3_3:
+        return
+    from airflow.sdk.execution_time.context import TaskStateStoreAccessor
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("413 value too large")
+
+    monkeypatch.setattr(TaskStateStoreAccessor, refused, fail)
+    hubspot.settings.processing_seconds = 0.1
+    assert airflow.run(batch()).state == "success"
+    run = airflow.run(sync())
+    assert run.state == "success"
+    assert [each["from_object_type"] for each in run.xcoms["report"]["applied"]] == ["deals"]
+
+
+def test_the_report_is_there_when_execution_timeout_ends_the_task(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_hubassoc.limits import apply
+
+    def ended(self: Any, report: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(apply._Apply, "_verify", ended)
+    operator = sync()
+    pushed: dict[str, Any] = {}
+    with pytest.raises(Killed):
+        operator.execute(_Context(pushed))
+    assert [each["text"] for each in pushed["report"]["applied"]] != []
+    assert pushed["report"]["settled"] is None
+
+
+class _Context(dict[str, Any]):
+    """The little of a task's context that an operator needs before it is verified."""
+
+    def __init__(self, pushed: dict[str, Any]) -> None:
+        super().__init__(ti=self)
+        self.try_number = 1
+        self.xcom_push = pushed.__setitem__
+
+
+def test_a_create_that_somebody_else_has_made_counts_as_done(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    hubspot.settings.create_existing = "error"
+    for each in INPUTS:
+        hubspot.set_limit("contacts", "companies", each["category"], each["typeId"], each["maxToObjectIds"])
+    run = airflow.run(batch())
+    assert (run.state, len(writes(hubspot))) == ("success", 1)
+
+
+# -- what is stored with the DAG --
+
+
+def test_a_dag_is_the_same_at_every_parse(tmp_path: Path) -> None:
+    script = tmp_path / "serialize.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import json
+            from airflow.sdk import DAG
+            from airflow.serialization.serialized_objects import DagSerialization
+            from airflow_provider_hubassoc.operators import *
+            from airflow_provider_hubassoc import operators
+            with DAG("dag") as dag:
+                operators.HubSpotAssociationLimitsOperator(
+                    task_id="a", from_object_type="contacts", to_object_type="companies", inputs={INPUTS!r},
+                    params={{"policy": repr(getattr(operators, "with_retry_policy")({{}}))}},
+                )
+                operators.HubSpotAssociationLimitsSyncOperator(task_id="b", config={CONFIG!r})
+            print(json.dumps(DagSerialization.to_dict(dag), sort_keys=True))
+            """
+        )
+    )
+    results = [
+        subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True).stdout
+        for _ in range(2)
+    ]
+    first, second = (json.loads(result.splitlines()[-1]) for result in results)
+    assert first == second
+    assert " at 0x" not in results[0]
