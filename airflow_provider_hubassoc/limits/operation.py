@@ -506,7 +506,7 @@ def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
     if operation.link_to_read:
         try:
             return operation.with_answer(client.get_status(operation.link_to_read, operation.action))
-        except (HubSpotRateLimitError, HubSpotUnavailableError):
+        except (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotUnavailableError):
             raise
         except HubSpotError as error:
             log.info("The operation's status link cannot be read, reading the pair instead: %s", error)
