@@ -11,6 +11,7 @@ has only what is left.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     AssociationCategory,
     AssociationLabel,
     AssociationLimit,
+    AssociationName,
     BatchAnswer,
     BatchStatus,
     ErrorDetail,
@@ -53,12 +55,15 @@ from airflow_provider_hubassoc.limits.plan import (
     UnreadDirection,
     inverse_exists,
     is_sendable,
+    labels_to_create,
     look_alike,
     near_labels,
     needs_labels,
     trouble,
 )
 from airflow_provider_hubassoc.limits.source import show
+
+log = logging.getLogger(__name__)
 
 Status = Literal["applied", "refused", "unconfirmed", "not attempted"]
 Progress = Callable[[str, int, int], None]
@@ -251,7 +256,9 @@ def read_state(
         wanted = needs_labels(associations[direction], limits)
         return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if wanted else None)
 
-    return _read_each(associations, read, client, max_concurrency, progress, sleep)
+    state = _read_each(associations, read, client, max_concurrency, progress, sleep)
+    new_labels = labels_to_create(config, state)
+    return _with_label_facts(state, new_labels, client, max_concurrency, sleep) if new_labels else state
 
 
 def read_again(
@@ -270,6 +277,69 @@ def read_again(
         return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if labels[direction] else None)
 
     return _read_each(labels, read, client, max_concurrency, progress, sleep)
+
+
+def _with_label_facts(
+    state: PortalState,
+    new_labels: Sequence[NewLabel],
+    client: HubSpotClient,
+    max_concurrency: int,
+    sleep: Callable[[float], None],
+) -> PortalState:
+    """Read what tells whether the portal has the labels to create already, renamed: their other sides, and names.
+
+    What cannot be read is left out: the labels are looked at again before they are created, and a token need not have
+    the scope for names.
+    """
+    pacer = Pacer(client, 2 * max_concurrency, sleep=sleep)
+    inverses = [direction for label in new_labels for direction, _ in label.sides[1:]]
+    to_read = {
+        each.canonical: each for each in inverses if (read := state.state_of(each)) is None or read.labels is None
+    }
+    unread = {each.canonical for each in state.unread}
+    ends = dict.fromkeys(label.from_object_type for label in new_labels)
+
+    def attempt(read: Callable[[], list[T]]) -> list[T] | None:
+        try:
+            return pacer.call(read)
+        except HubSpotError as error:
+            if _stops_everything(error):
+                raise
+            log.info("Labels that were renamed may not be recognized: %s", error)
+            return None
+
+    labels = concurrently(
+        "read labels",
+        [direction for canonical, direction in to_read.items() if canonical not in unread],
+        lambda direction: attempt(lambda: client.get_labels(*direction)),
+        max_concurrency,
+        None,
+    )
+    names = concurrently(
+        "read names",
+        list(ends),
+        lambda object_type: attempt(lambda: client.get_association_names(object_type)),
+        max_concurrency,
+        None,
+    )
+    others = {direction.canonical: rows for direction, rows in labels.items() if rows is not None}
+    return replace(
+        state,
+        directions={
+            direction: replace(found, labels=others.get(direction.canonical, found.labels))
+            for direction, found in state.directions.items()
+        },
+        inverse_labels=others,
+        names={object_type: _ids_by_name(rows) for object_type, rows in names.items() if rows is not None},
+    )
+
+
+def _ids_by_name(rows: Sequence[AssociationName]) -> dict[str, frozenset[int]]:
+    ids: dict[str, frozenset[int]] = {}
+    for row in rows:
+        if row.name:
+            ids[row.name.casefold()] = ids.get(row.name.casefold(), frozenset()) | {row.type_id}
+    return ids
 
 
 def _read_each(

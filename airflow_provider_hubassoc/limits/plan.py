@@ -94,7 +94,7 @@ class PortalState:
     :param directions: the state of each direction of the file.
     :param unread: the directions that could not be read, and why.
     :param portal_id: the portal's id, where it is known.
-    :param inverse_labels: the labels of directions outside the file, as far as labels to create need them.
+    :param inverse_labels: the labels of the other sides of labels to create, by canonical direction.
     :param names: object type -> internal name, case folded -> ids of the portal's own association types that have it;
         read only where labels are to be created and the token may read object schemas.
     """
@@ -110,7 +110,7 @@ class PortalState:
         for read, found in self.directions.items():
             if read.canonical == direction.canonical:
                 return found
-        labels = self.inverse_labels.get(direction)
+        labels = self.inverse_labels.get(direction.canonical)
         return None if labels is None else DirectionState([], labels)
 
 
