@@ -637,6 +637,7 @@ class _Resolver:
         self._labels = {row.identity: row.label for row in self._state.limits if row.label}
         self._labels |= {row.identity: row.label for row in self._state.labels or () if row.label}
         self._unlabeled = self._find_unlabeled()
+        self._missing_unmanaged = False
 
     def changes(self, prune: bool) -> list[Change]:
         """Return every limit of the direction."""
@@ -668,7 +669,8 @@ class _Resolver:
                 changes.append(self._change("purge", identity, limit, None))
             else:
                 change = self._change("unmanaged", identity, limit, limit)
-                changes.append(change.model_copy(update={"null_in_file": identity in unmanaged}))
+                is_null = identity in unmanaged or not self._association.is_prunable
+                changes.append(change.model_copy(update={"null_in_file": is_null}))
         self._check_rule(changes)
         return changes
 
@@ -701,7 +703,6 @@ class _Resolver:
             rows = _rows_of(self._state)
             unlabeled = {row.identity for row in rows if not row.label}
             found |= {self._unlabeled} if self._unlabeled else unlabeled
-        self._missing_unmanaged = False
         for name, label in association.labels.items():
             if label.limit is not None:
                 continue
@@ -751,9 +752,10 @@ class _Resolver:
     def _required_unlabeled(self) -> TypeIdentity | None:
         if self._unlabeled is None:
             unlabeled = {row.identity for row in self._state.labels or () if not row.label}
-            them = f": {_listed(unlabeled)}; say which one under types" if unlabeled else ""
+            them = f": {_listed(unlabeled)}; name the one you mean under types" if unlabeled else ""
             number = "several" if unlabeled else "no"
-            self._problem("limit", f"the portal has {number} unlabeled association types here{them}")
+            message = f"the portal has {number} unlabeled association types here{them}"
+            self._problem("limit", message, self._association.place)
         return self._unlabeled
 
     def _find_label(self, name: str, label: LabelConfig) -> TypeIdentity | str | None:
