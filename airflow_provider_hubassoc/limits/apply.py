@@ -160,8 +160,9 @@ class ApplyReport:
     @property
     def summary(self) -> str:
         """One line: ``Applied 3 of 4: 1 refused. Settled.``"""
+        wrong = trouble(len(self.unread), len(self.unfit))
         if not self.outcomes:
-            head = "Nothing to apply"
+            head = "Nothing to apply in the others" if wrong else "Nothing to apply"
         else:
             head = f"Applied {len(self.of('applied'))} of {len(self.outcomes)}"
             others: tuple[Status, ...] = ("refused", "unconfirmed", "not attempted")
@@ -170,7 +171,7 @@ class ApplyReport:
         settled = {True: " Settled.", False: " Not settled yet.", None: ""}[
             self.settled if self.of("applied") else None
         ]
-        return f"{trouble(len(self.unread), len(self.unfit))}{head}.{settled}"
+        return f"{wrong}{head}.{settled}"
 
     def lines(self) -> list[str]:
         """Return the summary and one line for everything that is not applied."""
