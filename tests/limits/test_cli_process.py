@@ -156,8 +156,11 @@ def test_a_label_that_the_portal_lacks_has_file_line_and_column(run: Run, file: 
     file.write_text(FILE.replace("Billing Contact", "Boss"))
     finished = run("plan", file)
     assert finished.code == 1
-    assert f"{file}:7:" in finished.out + finished.err
-    assert "Boss" in finished.out + finished.err
+    assert f"{file}:7:7: " in finished.out
+    for output in ("--json", "--markdown"):
+        finished = run("plan", file, output)
+        assert finished.code == 1
+        assert f'{file}:7:7: error: labels["Boss"' in finished.err.replace("labels.Boss", 'labels["Boss"')
 
 
 def test_labels_of_a_direction(run: Run, hubspot: Simulator) -> None:
