@@ -148,6 +148,15 @@ def test_a_label_created_at_the_same_moment_is_used(hubspot: Simulator, client: 
     assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
 
 
+def test_a_label_created_between_the_reads_of_its_two_sides_is_used(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, owner())
+    here, _ = hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
+    hubspot.inject(method="GET", path="*/contacts/companies/labels", status=200, body={"results": []})
+    report = apply_plan(plan, client)
+    assert report.ok, report.lines()
+    assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
+
+
 def test_a_label_whose_other_side_is_another_is_left_to_a_new_plan(hubspot: Simulator, client: HubSpotClient) -> None:
     plan = make_plan(client, owner(inverse="Owned by"))
     hubspot.add_label("contacts", "companies", label="Owner", inverse_label="Owns", name="by_hand")
@@ -203,7 +212,7 @@ def test_a_name_that_is_taken_without_any_label_to_show_is_left_to_a_retry(
     hubspot.add_label("contacts", "companies", label="Owner", name=plan.new_labels[0].name)
     hubspot.inject(method="GET", path="*/labels", status=200, body={"results": []}, times=4)
     report = apply_plan(plan, client)
-    assert "created since the plan was made" in str(refused(report).reason)
+    assert "another sync has created it" in str(refused(report).reason)
     assert report.retryable
 
 
