@@ -60,6 +60,7 @@ from airflow_provider_hubassoc.limits.plan import (
     near_labels,
     needs_labels,
     trouble,
+    why_blocked,
 )
 from airflow_provider_hubassoc.limits.source import show
 
@@ -324,14 +325,30 @@ def _with_label_facts(
         None,
     )
     others = {direction.canonical: rows for direction, rows in labels.items() if rows is not None}
+    state = replace(
+        _with_labels(state, others),
+        inverse_labels=others,
+        names={object_type: _ids_by_name(rows) for object_type, rows in names.items() if rows is not None},
+    )
+    # Another sync may have created a label between the reads of its two sides.
+    in_doubt = dict.fromkeys(label.direction for label in new_labels if why_blocked(label, state))
+    again = concurrently(
+        "read labels",
+        list(in_doubt),
+        lambda direction: attempt(lambda: client.get_labels(*direction)),
+        max_concurrency,
+        None,
+    )
+    return _with_labels(state, {direction.canonical: rows for direction, rows in again.items() if rows is not None})
+
+
+def _with_labels(state: PortalState, labels: Mapping[Direction, Sequence[AssociationLabel]]) -> PortalState:
     return replace(
         state,
         directions={
-            direction: replace(found, labels=others.get(direction.canonical, found.labels))
+            direction: replace(found, labels=labels.get(direction.canonical, found.labels))
             for direction, found in state.directions.items()
         },
-        inverse_labels=others,
-        names={object_type: _ids_by_name(rows) for object_type, rows in names.items() if rows is not None},
     )
 
 

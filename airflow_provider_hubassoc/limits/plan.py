@@ -1011,13 +1011,14 @@ def _blocked_labels(labels: Sequence[NewLabel], state: PortalState) -> dict[tupl
     """Return the sides of labels that the portal has under another text, and why they must not be created."""
     blocked: dict[tuple[Direction, str], str] = {}
     for label in labels:
-        reason = _why_blocked(label, state)
+        reason = why_blocked(label, state)
         if reason is not None:
             blocked |= {(direction.canonical, text): reason for direction, text in label.sides}
     return blocked
 
 
-def _why_blocked(label: NewLabel, state: PortalState) -> str | None:
+def why_blocked(label: NewLabel, state: PortalState) -> str | None:
+    """Return why a label must not be created: the portal has it under another text. None if it can be."""
     names = state.names.get(label.from_object_type, {})
     ids = frozenset[int]().union(*(names.get(name.casefold(), ()) for name in {label.name, *label.usual_names}))
     for direction, text in label.sides:

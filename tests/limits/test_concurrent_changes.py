@@ -157,6 +157,14 @@ def test_a_label_created_between_the_reads_of_its_two_sides_is_used(hubspot: Sim
     assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
 
 
+def test_a_label_created_while_the_plan_is_made_is_used(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
+    hubspot.inject(method="GET", path="*/contacts/companies/labels", status=200, body={"results": []})
+    plan = make_plan(client, owner())
+    assert (plan.unfit, plan.new_labels) == ([], [])
+    assert len(plan.writes) == 1
+
+
 def test_a_label_whose_other_side_is_another_is_left_to_a_new_plan(hubspot: Simulator, client: HubSpotClient) -> None:
     plan = make_plan(client, owner(inverse="Owned by"))
     hubspot.add_label("contacts", "companies", label="Owner", inverse_label="Owns", name="by_hand")
