@@ -600,11 +600,13 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
                 on_outcomes=note,
             )
         except BaseException:  # execution_timeout, which is no Exception, above all
-            reached = {id(outcome.change) for outcome in known}
+            reached = {key for outcome in known for key in _keys(outcome.change.model_dump(mode="json"))}
             everything: list[Change | NewLabel] = [*plan.new_labels, *plan.writes]
-            rest = [each for each in everything if id(each) not in reached]
+            rest = [each for each in everything if _keys(each.model_dump(mode="json"))[0] not in reached]
             known += [Outcome(each, "not attempted", "the task ended before") for each in rest]
             partial = ApplyReport(known, unread=list(plan.unread), unfit=list(plan.unfit))
+            if self.verify and partial.of("applied"):
+                partial.settled = False
             context["ti"].xcom_push("report", {**partial.to_dict(), **more})
             self.log.error("The task ended before the sync was complete. %s", partial.summary)
             raise
@@ -740,13 +742,14 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     def _applied_by_earlier_tries(self, context: Context, plan: Plan) -> list[dict[str, Any]]:
         """Return what earlier tries were going to change and the portal has by now, so that it is no longer planned."""
         left = {key for each in (*plan.new_labels, *plan.writes) for key in _keys(each.model_dump(mode="json"))}
-        not_known = {each.direction for each in (*plan.unread, *plan.unfit)}
+        was_read = {each.direction for each in plan.directions} - {each.direction for each in plan.unfit}
         in_force = {key: each.current for each in plan.changes for key in _keys(each.model_dump(mode="json"))}
         applied = {}
         for change in (each for entry in self._intended(context) for each in entry):
             key = _keys(change)[0]
-            is_known = (change["from_object_type"], change["to_object_type"]) not in not_known
-            is_there = "action" not in change or (key in in_force and in_force[key] == change["target"])
+            is_known = (change["from_object_type"], change["to_object_type"]) in was_read
+            # A limit that was removed need not be in the plan at all.
+            is_there = "action" not in change or in_force.get(key) == change["target"]
             if is_known and is_there and key not in left:
                 applied[key] = {**change, "reason": None}
         return list(applied.values())

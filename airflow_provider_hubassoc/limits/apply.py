@@ -65,6 +65,7 @@ _FATAL = (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotSettingsErro
 _POLL_INTERVAL = 1.0
 _MAX_POLL_INTERVAL = 5.0
 _MAX_POLL_FAILURES = 5
+_INTERRUPTED = "interrupted before HubSpot's answer was known"
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -305,7 +306,8 @@ def apply_plan(
         to be created is then sent as an update, which does no harm twice.
     :param progress: called after each direction.
     :param sleep: waits, seconds; it may raise to end everything early.
-    :param on_outcomes: called with the outcomes of each request as soon as they are known, by one thread at a time.
+    :param on_outcomes: called with the outcomes of each request as soon as they are known, by one thread at a time;
+        also with those of a request that ``sleep`` interrupts.
     :return: the full account.
     """
     return _Apply(plan, client, max_concurrency, verify_timeout, resend, progress, sleep, on_outcomes).run()
@@ -396,23 +398,28 @@ class _Apply:
         outcomes: list[Outcome] = []
         types: dict[tuple[Direction, str], TypeIdentity] = {}
         unknown: list[NewLabel] = []
-        for label in labels:
-            if self._stopped is not None:
-                outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
-                continue
-            try:
-                rows = self._pacer.call(lambda label=label: self._create_label(label))  # type: ignore[misc]
-            except HubSpotError as error:
-                self._note(error)
-                # An earlier try may have created it, and reads need not show it yet.
-                if error.outcome_unknown or (self._resend and isinstance(error, HubSpotValidationError)):
-                    unknown.append(label)
-                else:
-                    outcomes.append(Outcome(label, "refused", _why_refused(label, error), error))
-                continue
-            outcomes.append(Outcome(label, "applied"))
-            types |= _types_of(label, rows)
-        outcomes += self._look_up(labels, unknown, outcomes, types)
+        try:
+            for label in labels:
+                if self._stopped is not None:
+                    outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
+                    continue
+                unknown.append(label)  # until HubSpot has answered
+                try:
+                    rows = self._pacer.call(lambda label=label: self._create_label(label))  # type: ignore[misc]
+                except HubSpotError as error:
+                    self._note(error)
+                    # An earlier try may have created it, and reads need not show it yet.
+                    if not (error.outcome_unknown or (self._resend and isinstance(error, HubSpotValidationError))):
+                        unknown.pop()
+                        outcomes.append(Outcome(label, "refused", _why_refused(label, error), error))
+                    continue
+                unknown.pop()
+                outcomes.append(Outcome(label, "applied"))
+                types |= _types_of(label, rows)
+            outcomes += self._look_up(labels, unknown, outcomes, types)
+        except BaseException:
+            self._tell([*outcomes, *(Outcome(label, "unconfirmed", _INTERRUPTED) for label in unknown)])
+            raise
         self._tell(outcomes)
         return outcomes, types
 
@@ -471,7 +478,11 @@ class _Apply:
             if halted is not None:
                 outcomes += [Outcome(change, "not attempted", halted) for change in step.changes]
                 continue
-            done = self._send(direction, step)
+            try:
+                done = self._send(direction, step)
+            except BaseException:
+                self._tell([Outcome(change, "unconfirmed", _INTERRUPTED) for change in step.changes])
+                raise
             self._tell(done)
             outcomes += done
             if any(outcome.status != "applied" for outcome in done):

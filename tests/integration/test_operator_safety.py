@@ -136,29 +136,6 @@ def test_plans_and_inputs_may_come_as_text(airflow: Airflow, hubspot: Simulator,
 # -- tries, kills and time --
 
 
-class Killed(BaseException):
-    """What stands for the end of a worker process."""
-
-
-def test_a_killed_sync_loses_neither_its_event_nor_its_report(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not HAS_3_3:  # no task state store: the next try cannot know
-        return
-    operator = sync(max_concurrency=1, verify=False)
-    with monkeypatch.context() as patch:
-        hubspot.inject(method="POST", path="*deals*", status=503, times=99)
-        patch.setattr("airflow_provider_hubassoc.hubspot.client.time.sleep", lambda seconds: None)
-        first = airflow.run(operator)
-    assert first.state == "up_for_retry"
-    assert hubspot.limits() == {CONTACT_TO_COMPANY: 5}
-    hubspot.clear_faults()
-    second = airflow.run(operator, try_number=2)
-    assert second.state == "success"
-    assert second.result["changed"] is True
-    assert len(second.result["applied"]) + len(second.result["applied_by_earlier_tries"]) == 2
-
-
 @pytest.mark.parametrize("refused", ["get", "set", "delete"])
 def test_a_store_that_fails_does_not_fail_the_task(
     refused: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
@@ -176,32 +153,6 @@ def test_a_store_that_fails_does_not_fail_the_task(
     run = airflow.run(sync())
     assert run.state == "success"
     assert [each["from_object_type"] for each in run.xcoms["report"]["applied"]] == ["deals"]
-
-
-def test_the_report_is_there_when_execution_timeout_ends_the_task(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from airflow_provider_hubassoc.limits import apply
-
-    def ended(self: Any, report: Any) -> None:
-        raise Killed
-
-    monkeypatch.setattr(apply._Apply, "_verify", ended)
-    operator = sync()
-    pushed: dict[str, Any] = {}
-    with pytest.raises(Killed):
-        operator.execute(_Context(pushed))
-    assert [each["text"] for each in pushed["report"]["applied"]] != []
-    assert pushed["report"]["settled"] is None
-
-
-class _Context(dict[str, Any]):
-    """The little of a task's context that an operator needs before it is verified."""
-
-    def __init__(self, pushed: dict[str, Any]) -> None:
-        super().__init__(ti=self)
-        self.try_number = 1
-        self.xcom_push = pushed.__setitem__
 
 
 def test_a_create_that_somebody_else_has_made_counts_as_done(
