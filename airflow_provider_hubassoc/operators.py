@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator, conf
@@ -52,8 +53,13 @@ class _HubSpotOperator(BaseOperator):
     _killed = False
     _ends_at = math.inf
     _began = 0.0
-    known_portal: dict[str, Any] | None = None
-    """What this process knows of the portal, for the extra link; None in a process that resumes after a deferral."""
+    known_portal: Mapping[str, Any] | None = MappingProxyType({})
+    """What this process knows of the portal, for the extra link; None where XCom has it, since before a deferral."""
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, or fail because the trigger did."""
+        self.known_portal = None
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """End the wait. HubSpot cannot cancel a batch, so there is nothing to stop over there."""
@@ -242,7 +248,6 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         :raises HubSpotError: any other error of HubSpot's.
         :raises InvalidArgumentsError: if the rendered arguments cannot be sent.
         """
-        self.known_portal = {}  # until HubSpot has said it
         with self._running():
             return self._execute(context)
 
@@ -530,7 +535,6 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         :raises ApplyError: if not everything is applied; with the full account.
         :raises HubSpotError: if HubSpot does not accept the token.
         """
-        self.known_portal = {}  # until HubSpot has said it
         with self._running():
             return self._execute(context)
 
