@@ -462,9 +462,12 @@ class Wait:
         try:
             self.operation = read(self.operation)
         except HubSpotError as error:
-            # Only the first rejection of a token that has worked: after a pause it has to be accepted again.
-            is_sporadic = isinstance(error, HubSpotAuthenticationError) and self._token_worked and not self.failures
-            if not (error.retryable or is_sporadic):
+            if isinstance(error, HubSpotAuthenticationError) and (error.retryable or self._token_worked):
+                # HubSpot sometimes rejects a valid token. A second rejection in a row is left to Airflow's retries.
+                error.retryable = True
+                if self.failures:
+                    raise
+            elif not error.retryable:
                 raise
             self.failures += 1
             self.hold = error.retry_after or 0.0
@@ -503,7 +506,7 @@ def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
     if operation.link_to_read:
         try:
             return operation.with_answer(client.get_status(operation.link_to_read, operation.action))
-        except (HubSpotRateLimitError, HubSpotUnavailableError):
+        except (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotUnavailableError):
             raise
         except HubSpotError as error:
             log.info("The operation's status link cannot be read, reading the pair instead: %s", error)

@@ -29,7 +29,7 @@ def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(client, "RetryPolicy", functools.partial(client.RetryPolicy, first_wait=0.01))
     monkeypatch.setattr(bounded_http, "TIMEOUTS_PER_ANSWER", 1)
-    monkeypatch.setattr(client, "_REJECTED_PAUSE", (0.01, 0.02))
+    monkeypatch.setattr(client, "_REJECTED_PAUSE", (0.05, 0.1))
     monkeypatch.setattr(operation, "poll_delay", faster)
     monkeypatch.setattr(errors, "_LOCK_SECONDS", 0.05)
     monkeypatch.setattr(pacing, "_INTERVAL", 0.05)

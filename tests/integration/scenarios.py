@@ -37,6 +37,8 @@ class Scenario:
     """What the portal holds in the end."""
     applied: int = 2
     refused: int = 0
+    is_retried_by_operator: bool = False
+    """Whether an operator leaves an error to Airflow's retries that is permanent elsewhere."""
     reads: int | None = None
     """How many reads the wait makes, where that is certain."""
 
@@ -137,6 +139,7 @@ SCENARIOS = [
         settings=NEVER,
         prepare=lambda hubspot: hubspot.inject(method="GET", path=READS, status=401, times=99),
         error=errors.HubSpotAuthenticationError,
+        is_retried_by_operator=True,  # whose token has worked when it sent the batch
         says=("rejected the access token", "HTTP 401"),
         limits={},
         applied=0,

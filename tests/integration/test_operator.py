@@ -63,7 +63,7 @@ def test_the_way_of_waiting_makes_no_difference(
         assert run.result == operation
         assert operation["status"] == "COMPLETE"
     else:
-        is_permanent = not scenario.error.retryable
+        is_permanent = not (scenario.error.retryable or scenario.is_retried_by_operator)
         assert run.state == ("failed" if is_permanent else "up_for_retry")
         if is_permanent and not HAS_3_3:
             assert type(run.error) is AirflowFailException

@@ -99,7 +99,7 @@ async def test_every_outcome(scenario: Scenario, airflow: Airflow, hubspot: Simu
     assert {each.method for each in hubspot.requests} <= {"GET"}
     assert hubspot.token not in json.dumps(event)
     if scenario.error in (None, errors.HubSpotOperationError):
-        assert (event["outcome"], set(event)) == ("over", {"outcome", "operation"})
+        assert (event["outcome"], set(event)) == ("over", {"outcome", "operation", "waited"})
         assert len(operation_from_event(event).applied) == scenario.applied
     else:
         is_timeout = scenario.error is errors.HubSpotOperationTimeoutError
