@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -58,7 +59,10 @@ class _HubSpotOperator(BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, or fail because the trigger did."""
+        from airflow_provider_hubassoc.limits.inputs import stripped
+
         self.known_portal = None
+        self.hubspot_conn_id = stripped(self.hubspot_conn_id)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
@@ -336,14 +340,16 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            connection_id,
             parse_boolean,
             parse_inputs,
             parse_seconds,
             stripped,
         )
 
-        for name in ("from_object_type", "to_object_type", "action", "hubspot_conn_id"):
+        for name in ("from_object_type", "to_object_type", "action"):
             setattr(self, name, stripped(getattr(self, name)))
+        self._convert(mistakes, ["hubspot_conn_id"], connection_id, is_known)
         with mistakes.collected():
             inputs = plain(self.inputs)
             parse_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
@@ -622,14 +628,18 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            connection_id,
             from_text,
             parse_boolean,
             parse_seconds,
+            portal_name,
             stripped,
         )
 
-        for name in ("mode", "portal", "hubspot_conn_id"):
-            setattr(self, name, stripped(getattr(self, name)))
+        self.mode = stripped(self.mode)
+        self._convert(mistakes, ["hubspot_conn_id"], connection_id, is_known)
+        if self.portal is not None:
+            self._convert(mistakes, ["portal"], portal_name, is_known)
         if is_known(self.mode) and self.mode not in ("apply", "plan"):
             mistakes.add(f"mode: must be apply or plan, got {self.mode!r:.60}")
         if (self.config is None) is (self.plan is None):
@@ -648,7 +658,8 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         self._convert(mistakes, ["plan"], from_text, is_known)
         if self.fail_on_drift is True and self.mode == "apply":
             mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
-        if isinstance(self.config, Mapping) and _all_known(self.config, is_known):
+        is_data = self.config is not None and not isinstance(self.config, (str, PurePath))
+        if is_data and _all_known(self.config, is_known):
             with mistakes.collected():
                 load_config(self.config)
 

@@ -15,6 +15,7 @@ from airflow.sdk import DAG, Param, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator, HubSpotAssociationLimitsSyncOperator
+from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import HAS_3_3, Airflow
 from tests.integration.scenarios import INPUTS
@@ -44,6 +45,11 @@ def batch(**arguments: Any) -> HubSpotAssociationLimitsOperator:
     return HubSpotAssociationLimitsOperator(
         **{"task_id": "set_limits", **pair, "poll_interval": 0.05, "retries": 2, **arguments}
     )
+
+
+def sensor(**arguments: Any) -> HubSpotAssociationLimitsSensor:
+    pair = {"from_object_type": "contacts", "to_object_type": "companies", "inputs": INPUTS}
+    return HubSpotAssociationLimitsSensor(**{"task_id": "wait", **pair, **arguments})
 
 
 # -- booleans --
@@ -111,6 +117,46 @@ def test_numbers_and_connections_may_be_templates_with_blanks(
     run = airflow.run(batch(from_object_type="contacts\n", max_poll_failures="{{ params.many }}", action=" update"))
     assert run.error is None
     assert {each.path.split("/")[6] for each in hubspot.requests if "contacts" in each.path} == {"contacts"}
+
+
+@pytest.mark.parametrize("make", [sync, batch, sensor])
+@pytest.mark.parametrize("conn_id", ["", " \n", None, 5, ["hubspot_default"]])
+def test_a_connection_id_is_text(make: Any, conn_id: Any) -> None:
+    with pytest.raises(AirflowFailException, match="hubspot_conn_id: must be the id of a connection"):
+        make(hubspot_conn_id=conn_id)
+
+
+@pytest.mark.parametrize("make", [sync, batch])
+def test_a_connection_id_that_renders_to_nothing_is_named(make: Any, airflow: Airflow, hubspot: Simulator) -> None:
+    run = airflow.run(make(hubspot_conn_id="{{ '' }}"))
+    assert (run.state, "hubspot_conn_id: must be the id of a connection, got ''" in str(run.error)) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "mistake"),
+    [
+        ("portal", "", "portal: must be a name under portals in the file, got ''"),
+        ("portal", True, "portal: must be a name under portals in the file, got True"),
+        ("portal", ["emea"], "portal: must be a name"),
+        ("config", 5, "config: "),
+        ("config", ["limits.yaml"], "config: "),
+    ],
+)
+def test_literals_of_the_wrong_kind_fail_parsing(name: str, value: Any, mistake: str) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        sync(**{name: value})
+    assert mistake in str(caught.value)
+
+
+def test_a_resumed_sync_names_its_connection_without_line_break(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    hubspot.inject(path="/account-info/*", status=403, times=99)  # no portal id: the asset is named by the connection
+    hubspot.settings.stale_seconds = 0.3
+    run = airflow.run(sync(hubspot_conn_id="{{ 'hubspot_default ' }}", deferrable=True))
+    assert [leg.state for leg in run.legs] == ["deferred", "success"]
+    (event,) = run.end.reported["outlet_events"]
+    assert event["dest_asset_key"]["uri"] == "hubspot://hubspot_default/association-limits"
 
 
 def test_every_mistake_is_named_once_with_the_task() -> None:
