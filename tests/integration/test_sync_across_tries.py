@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,6 +129,54 @@ def test_a_change_that_a_killed_sync_did_not_make_is_told_once(
     (event,) = events(run)
     assert len(event["extra"]["applied"]) == 1
     assert run.result["applied_by_earlier_tries"] == []
+
+
+WORKER = """
+import json, sys
+from airflow.sdk import DAG
+from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOperator
+from tests.integration.airflow_in_memory import Airflow
+
+class Database(dict):
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        with open(sys.argv[1], "a") as file:
+            print(json.dumps([key, value]), file=file)
+
+with DAG("dag"):
+    task = HubSpotAssociationLimitsSyncOperator(task_id="sync", **json.loads(sys.argv[2]))
+Airflow(store=Database()).leg(task)
+"""
+"""A worker whose task state is still there when it has been killed."""
+
+
+@pytest.mark.parametrize("moment", ["between two writes", "while verifying"])
+def test_the_retry_after_a_worker_died_tells_every_change(
+    moment: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str, tmp_path: Path
+) -> None:
+    arguments = {"config": CONFIG, "retries": 2, "max_concurrency": 1, "verify_timeout": FOR_EVER}
+    hubspot.settings.stale_seconds = FOR_EVER
+    if moment == "between two writes":
+        headers = {"Retry-After": "50"}
+        hubspot.inject(method="POST", path="*/deals/contacts/batch/*", status=429, headers=headers, times=99)
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "store"), json.dumps(arguments)]
+    worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
+    done = {"between two writes": 1, "while verifying": 3}[moment]
+    while len(hubspot.limits()) < done:
+        assert worker.poll() is None
+        time.sleep(0.02)
+    worker.kill()
+    worker.wait()
+    hubspot.clear_faults()
+    hubspot.settings.stale_seconds = 0
+    airflow.store |= {tuple(key): value for key, value in map(json.loads, (tmp_path / "store").open())}
+
+    run = airflow.run(sync(max_concurrency=1), try_number=2)
+
+    assert (run.error, run.result["changed"], len(hubspot.limits())) == (None, True, 3)
+    (event,) = events(run)
+    assert len(event["extra"]["applied"]) == 4  # three limits and a label
+    assert len(run.result["applied"]) == {"between two writes": 2, "while verifying": 0}[moment]
 
 
 # -- execution_timeout --
