@@ -78,6 +78,7 @@ _FATAL = (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotSettingsErro
 _POLL_INTERVAL = 1.0
 _MAX_POLL_INTERVAL = 5.0
 _MAX_POLL_FAILURES = 5
+_INTERRUPTED = "interrupted before HubSpot's answer was known"
 
 _Side = tuple[Direction, str]
 """One side of a label: the direction in its canonical spelling, and the text."""
@@ -416,7 +417,8 @@ def apply_plan(
         to be created is then sent as an update, which does no harm twice.
     :param progress: called after each direction.
     :param sleep: waits, seconds; it may raise to end everything early.
-    :param on_outcomes: called with the outcomes of each request as soon as they are known, by one thread at a time.
+    :param on_outcomes: called with the outcomes of each request as soon as they are known, by one thread at a time;
+        also with those of a request that ``sleep`` interrupts.
     :return: the full account.
     """
     return _Apply(plan, client, max_concurrency, verify_timeout, resend, progress, sleep, on_outcomes).run()
@@ -518,13 +520,18 @@ class _Apply:
         outcomes: list[Outcome] = []
         types: dict[_Side, TypeIdentity] = {}
         rows: dict[Direction, list[AssociationLabel]] = {}
-        for label in labels:
-            if self._stopped is not None:
-                outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
-            else:
-                outcomes.append(self._create_label(label, rows, types))
-        created = [label for label, outcome in zip(labels, outcomes, strict=True) if outcome.status == "applied"]
-        self._look_up_types(created, types)
+        try:
+            for label in labels:
+                if self._stopped is not None:
+                    outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
+                else:
+                    outcomes.append(self._create_label(label, rows, types))
+            created = [label for label, outcome in zip(labels, outcomes, strict=True) if outcome.status == "applied"]
+            self._look_up_types(created, types)
+        except BaseException:
+            interrupted = labels[len(outcomes) : len(outcomes) + 1]
+            self._tell([*outcomes, *(Outcome(label, "unconfirmed", _INTERRUPTED) for label in interrupted)])
+            raise
         self._tell(outcomes)
         return outcomes, types
 
@@ -632,7 +639,11 @@ class _Apply:
             if halted is not None:
                 outcomes += [Outcome(change, "not attempted", halted) for change in step.changes]
                 continue
-            done = self._send(direction, step)
+            try:
+                done = self._send(direction, step)
+            except BaseException:
+                self._tell([Outcome(change, "unconfirmed", _INTERRUPTED) for change in step.changes])
+                raise
             self._tell(done)
             outcomes += done
             if any(outcome.status != "applied" for outcome in done):

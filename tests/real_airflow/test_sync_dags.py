@@ -233,8 +233,8 @@ def test_one_file_for_two_portals(stack: Stack, portal: Simulator) -> None:
 
 MEND_DRIFT = "hubspot_limits_mend_drift"
 QUICK = {
-    "poll_interval=300": "poll_interval=1",
-    "settle_seconds=300": "settle_seconds=3",
+    "poll_interval=SECONDS": "poll_interval=1",
+    "settle_seconds=SECONDS": "settle_seconds=3",
     '"hubspot_limits_drifted"': '"hubspot_limits_drifted_quickly"',
     f'"{MEND_DRIFT}"': f'"{MEND_DRIFT}_quickly"',
 }
