@@ -50,6 +50,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     Action,
     AssociationLabel,
     AssociationLimit,
+    AssociationName,
     BatchAnswer,
     BatchStatus,
     LimitInput,
@@ -95,6 +96,7 @@ T = TypeVar("T")
 
 _LIMITS = TypeAdapter(list[AssociationLimit])
 _LABELS = TypeAdapter(list[AssociationLabel])
+_NAMES = TypeAdapter(list[AssociationName])
 _INPUTS = TypeAdapter(Annotated[list[LimitInput], Field(min_length=1)])
 
 
@@ -352,6 +354,16 @@ class HubSpotClient:
         """Delete a label and its inverse; either id will do. It must not be in use on any record."""
         ends = from_object_type, to_object_type
         self._request("DELETE", f"{self._labels_path(*ends)}/{association_type_id:d}", _nothing, ends=ends)
+
+    def get_association_names(self, object_type: str) -> list[AssociationName]:
+        """Read the internal names of the association types from and to one object type.
+
+        Needs a scope for object schemas (``crm.schemas.contacts.read`` and others), unlike everything else here.
+        """
+        version = "v3" if self.api_version == "v4" else self.api_version
+        with self._error_context():
+            path = f"/crm-object-schemas/{version}/schemas/{_quoted(object_type)}"
+        return self._request("GET", path, _association_names)
 
     # -- account --
 
@@ -771,6 +783,11 @@ def _limits(payload: Any) -> list[AssociationLimit]:
 
 def _labels(payload: Any) -> list[AssociationLabel]:
     return _parsed(_LABELS.validate_python, _results(payload), "results")
+
+
+def _association_names(payload: Any) -> list[AssociationName]:
+    rows = payload.get("associations") if isinstance(payload, dict) else None
+    return _parsed(_NAMES.validate_python, rows, "associations")
 
 
 def _batch_answer(payload: Any) -> BatchAnswer:

@@ -134,6 +134,16 @@ class AssociationLabel(WireModel):
         return (self.category, self.type_id)
 
 
+class AssociationName(WireModel):
+    """The internal name of one association type, as an object's schema lists it. It never changes.
+
+    Source: a published live capture of "Object schemas"; its rows do not say who defined the type.
+    """
+
+    type_id: int = Field(alias="id")
+    name: str | None = None
+
+
 class ErrorDetail(WireModel):
     """One error inside an answer of HubSpot. Every field is optional, as HubSpot asks of those who parse errors."""
 

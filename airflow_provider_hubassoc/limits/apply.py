@@ -11,11 +11,12 @@ has only what is left.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -31,7 +32,11 @@ from airflow_provider_hubassoc.hubspot.models import (
     Action,
     AssociationCategory,
     AssociationLabel,
+    AssociationLimit,
+    AssociationName,
+    BatchAnswer,
     BatchStatus,
+    ErrorDetail,
     LimitInput,
     TypeIdentity,
 )
@@ -48,10 +53,17 @@ from airflow_provider_hubassoc.limits.plan import (
     PortalState,
     UnfitDirection,
     UnreadDirection,
+    inverse_exists,
     is_sendable,
+    labels_to_create,
+    look_alike,
+    near_labels,
     needs_labels,
     trouble,
 )
+from airflow_provider_hubassoc.limits.source import show
+
+log = logging.getLogger(__name__)
 
 Status = Literal["applied", "refused", "unconfirmed", "not attempted"]
 Progress = Callable[[str, int, int], None]
@@ -66,6 +78,9 @@ _POLL_INTERVAL = 1.0
 _MAX_POLL_INTERVAL = 5.0
 _MAX_POLL_FAILURES = 5
 
+_Side = tuple[Direction, str]
+"""One side of a label: the direction in its canonical spelling, and the text."""
+
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -78,12 +93,26 @@ class Outcome:
     :param status: ``unconfirmed``: sent, but it is not known whether HubSpot carried it out.
     :param reason: why it is not applied.
     :param cause: the error behind it, if it was one of a whole request.
+    :param is_outdated: whether the portal is no longer as the plan saw it, so that a new plan may succeed.
     """
 
     change: Change | NewLabel
     status: Status
     reason: str | None = None
     cause: HubSpotError | None = None
+    is_outdated: bool = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether HubSpot was asked, and the change is not known to be made."""
+        return self.status in ("refused", "unconfirmed") or self.cause is not None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether running again may make the change without anybody changing anything."""
+        if not self.has_failed:
+            return False
+        return self.is_outdated or (self.cause.retryable if self.cause else self.status == "unconfirmed")
 
 
 @dataclass
@@ -117,8 +146,7 @@ class ApplyReport:
     @property
     def retryable(self) -> bool:
         """Whether running again may do what is left without anybody changing anything."""
-        failed = [outcome for outcome in self.outcomes if outcome.status in ("refused", "unconfirmed")]
-        may_pass = [each.cause.retryable if each.cause else each.status == "unconfirmed" for each in failed]
+        may_pass = [outcome.retryable for outcome in self.outcomes if outcome.has_failed]
         may_pass += [unread.retryable for unread in self.unread]
         return any(may_pass) or (not may_pass and self.settled is False)
 
@@ -132,8 +160,9 @@ class ApplyReport:
     @property
     def summary(self) -> str:
         """One line: ``Applied 3 of 4: 1 refused. Settled.``"""
+        wrong = trouble(len(self.unread), len(self.unfit))
         if not self.outcomes:
-            head = "Nothing to apply"
+            head = "Nothing to apply in the others" if wrong else "Nothing to apply"
         else:
             head = f"Applied {len(self.of('applied'))} of {len(self.outcomes)}"
             others: tuple[Status, ...] = ("refused", "unconfirmed", "not attempted")
@@ -142,7 +171,7 @@ class ApplyReport:
         settled = {True: " Settled.", False: " Not settled yet.", None: ""}[
             self.settled if self.of("applied") else None
         ]
-        return f"{trouble(len(self.unread), len(self.unfit))}{head}.{settled}"
+        return f"{wrong}{head}.{settled}"
 
     def lines(self) -> list[str]:
         """Return the summary and one line for everything that is not applied."""
@@ -228,7 +257,9 @@ def read_state(
         wanted = needs_labels(associations[direction], limits)
         return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if wanted else None)
 
-    return _read_each(associations, read, client, max_concurrency, progress, sleep)
+    state = _read_each(associations, read, client, max_concurrency, progress, sleep)
+    new_labels = labels_to_create(config, state)
+    return _with_label_facts(state, new_labels, client, max_concurrency, sleep) if new_labels else state
 
 
 def read_again(
@@ -247,6 +278,69 @@ def read_again(
         return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if labels[direction] else None)
 
     return _read_each(labels, read, client, max_concurrency, progress, sleep)
+
+
+def _with_label_facts(
+    state: PortalState,
+    new_labels: Sequence[NewLabel],
+    client: HubSpotClient,
+    max_concurrency: int,
+    sleep: Callable[[float], None],
+) -> PortalState:
+    """Read what tells whether the portal has the labels to create already, renamed: their other sides, and names.
+
+    What cannot be read is left out: the labels are looked at again before they are created, and a token need not have
+    the scope for names.
+    """
+    pacer = Pacer(client, 2 * max_concurrency, sleep=sleep)
+    inverses = [direction for label in new_labels for direction, _ in label.sides[1:]]
+    to_read = {
+        each.canonical: each for each in inverses if (read := state.state_of(each)) is None or read.labels is None
+    }
+    unread = {each.canonical for each in state.unread}
+    ends = dict.fromkeys(label.from_object_type for label in new_labels)
+
+    def attempt(read: Callable[[], list[T]]) -> list[T] | None:
+        try:
+            return pacer.call(read)
+        except HubSpotError as error:
+            if _stops_everything(error):
+                raise
+            log.info("Labels that were renamed may not be recognized: %s", error)
+            return None
+
+    labels = concurrently(
+        "read labels",
+        [direction for canonical, direction in to_read.items() if canonical not in unread],
+        lambda direction: attempt(lambda: client.get_labels(*direction)),
+        max_concurrency,
+        None,
+    )
+    names = concurrently(
+        "read names",
+        list(ends),
+        lambda object_type: attempt(lambda: client.get_association_names(object_type)),
+        max_concurrency,
+        None,
+    )
+    others = {direction.canonical: rows for direction, rows in labels.items() if rows is not None}
+    return replace(
+        state,
+        directions={
+            direction: replace(found, labels=others.get(direction.canonical, found.labels))
+            for direction, found in state.directions.items()
+        },
+        inverse_labels=others,
+        names={object_type: _ids_by_name(rows) for object_type, rows in names.items() if rows is not None},
+    )
+
+
+def _ids_by_name(rows: Sequence[AssociationName]) -> dict[str, frozenset[int]]:
+    ids: dict[str, frozenset[int]] = {}
+    for row in rows:
+        if row.name:
+            ids[row.name.casefold()] = ids.get(row.name.casefold(), frozenset()) | {row.type_id}
+    return ids
 
 
 def _read_each(
@@ -334,14 +428,18 @@ class _Apply:
         self._stopped: HubSpotError | None = None
         self._lock = threading.Lock()
         self._on_outcomes = on_outcomes
+        self._expected: dict[Direction, dict[TypeIdentity, set[int | None]]] = {}
 
     def run(self) -> ApplyReport:
         report = ApplyReport(unread=list(self._plan.unread), unfit=list(self._plan.unfit))
         made = self._create_labels(report)
         by_direction: dict[Direction, list[Change]] = {}
-        for change in self._plan.writes:
+        for change in self._plan.changes:
+            if not change.is_write:
+                self._expect(change)
+                continue
             if change.type_id is None:
-                identity = made.get((change.direction, change.label or ""))
+                identity = made.get(_key_of(change.direction, change.label))
                 if identity is None:
                     report.outcomes.append(Outcome(change, "not attempted", "the type of its label is not known"))
                     continue
@@ -350,6 +448,7 @@ class _Apply:
                     reason = "HubSpot gave its label a type that this package cannot send"
                     report.outcomes.append(Outcome(change, "refused", reason))
                     continue
+            self._expect(change)
             by_direction.setdefault(change.direction, []).append(change)
         written = concurrently(
             "write",
@@ -369,13 +468,19 @@ class _Apply:
             self._verify(report)
         return report
 
+    def _expect(self, change: Change) -> None:
+        """Note what reads may show of a limit as long as nobody else changes it."""
+        if change.identity is not None:
+            values = self._expected.setdefault(change.direction, {})
+            values[change.identity] = {change.current, change.target}
+
     # -- labels --
 
-    def _create_labels(self, report: ApplyReport) -> dict[tuple[Direction, str], TypeIdentity]:
+    def _create_labels(self, report: ApplyReport) -> dict[_Side, TypeIdentity]:
         """Create the plan's labels and return the association types of their two sides."""
         by_pair: dict[frozenset[str], list[NewLabel]] = {}
         for label in self._plan.new_labels:
-            by_pair.setdefault(frozenset(label.direction), []).append(label)
+            by_pair.setdefault(frozenset(label.direction.canonical), []).append(label)
         done = concurrently(
             "create labels",
             list(by_pair),
@@ -383,81 +488,102 @@ class _Apply:
             self._max_concurrency,
             self._progress,
         )
-        made: dict[tuple[Direction, str], TypeIdentity] = {}
+        made: dict[_Side, TypeIdentity] = {}
         for pair in by_pair:
             outcomes, types = done[pair]
             report.outcomes += outcomes
             made |= types
         return made
 
-    def _create_labels_of_pair(
-        self, labels: Sequence[NewLabel]
-    ) -> tuple[list[Outcome], dict[tuple[Direction, str], TypeIdentity]]:
+    def _create_labels_of_pair(self, labels: Sequence[NewLabel]) -> tuple[list[Outcome], dict[_Side, TypeIdentity]]:
         outcomes: list[Outcome] = []
-        types: dict[tuple[Direction, str], TypeIdentity] = {}
-        unknown: list[NewLabel] = []
+        types: dict[_Side, TypeIdentity] = {}
+        rows: dict[Direction, list[AssociationLabel]] = {}
         for label in labels:
             if self._stopped is not None:
                 outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
-                continue
-            try:
-                rows = self._pacer.call(lambda label=label: self._create_label(label))  # type: ignore[misc]
-            except HubSpotError as error:
-                self._note(error)
-                # An earlier try may have created it, and reads need not show it yet.
-                if error.outcome_unknown or (self._resend and isinstance(error, HubSpotValidationError)):
-                    unknown.append(label)
-                else:
-                    outcomes.append(Outcome(label, "refused", _why_refused(label, error), error))
-                continue
-            outcomes.append(Outcome(label, "applied"))
-            types |= _types_of(label, rows)
-        outcomes += self._look_up(labels, unknown, outcomes, types)
+            else:
+                outcomes.append(self._create_label(label, rows, types))
+        created = [label for label, outcome in zip(labels, outcomes, strict=True) if outcome.status == "applied"]
+        self._look_up_types(created, types)
         self._tell(outcomes)
         return outcomes, types
 
-    def _create_label(self, label: NewLabel) -> list[AssociationLabel]:
-        return self._client.create_label(
-            *label.direction, label=label.label, name=label.name, inverse_label=label.inverse
-        )
+    def _create_label(
+        self, label: NewLabel, rows: dict[Direction, list[AssociationLabel]], types: dict[_Side, TypeIdentity]
+    ) -> Outcome:
+        """Create a label unless the portal has it, or something that looks like it, by now.
 
-    def _look_up(
-        self,
-        labels: Sequence[NewLabel],
-        unknown: Sequence[NewLabel],
-        outcomes: Sequence[Outcome],
-        types: dict[tuple[Direction, str], TypeIdentity],
-    ) -> list[Outcome]:
+        :param rows: the labels of both directions as they were before; read here if they are missing.
+        :param types: the types of labels; what becomes known is added.
+        """
+        try:
+            for direction, _ in label.sides:
+                if direction not in rows:
+                    rows[direction] = self._labels(direction)
+        except HubSpotError as error:
+            self._note(error)
+            return Outcome(label, "not attempted", f"the labels could not be read: {error}", error)
+        known = _judged(label, rows, types)
+        if known is not None:
+            return known
+        try:
+            created = self._pacer.call(
+                lambda: self._client.create_label(
+                    *label.direction, label=label.label, name=label.name, inverse_label=label.inverse
+                )
+            )
+        except HubSpotError as error:
+            self._note(error)
+            if error.outcome_unknown or isinstance(error, HubSpotValidationError):
+                return self._judge_refused_label(label, error, types)
+            return Outcome(label, "refused", str(error), error)
+        types |= _types_of(label, created)
+        return Outcome(label, "applied")
+
+    def _judge_refused_label(self, label: NewLabel, error: HubSpotError, types: dict[_Side, TypeIdentity]) -> Outcome:
+        """Say what became of a label whose creation HubSpot refused, or never answered, by what the portal shows."""
+        status: Status = "unconfirmed" if error.outcome_unknown else "refused"
+        try:
+            rows = {direction: self._labels(direction) for direction, _ in label.sides}
+        except HubSpotError as read_error:
+            self._note(read_error)
+            return Outcome(label, status, f"{error}; the labels could not be read again: {read_error}", read_error)
+        known = _judged(label, rows, types)
+        if known is not None:
+            return known
+        if error.outcome_unknown:
+            return Outcome(label, status, f"the portal does not show it ({error})")
+        if "already exists" not in error.message:
+            return Outcome(label, status, str(error), error)
+        present = {row.label for row in rows[label.direction]}
+        if candidates := [text for text in label.candidates if text in present]:
+            return Outcome(label, status, f"{_name_taken(label, candidates)} ({error})", error)
+        if self._resend:  # an earlier try may have created it, and reads need not show it yet
+            return Outcome(label, "unconfirmed", f"the portal does not show it yet ({error})")
+        if label.name in label.usual_names:  # no label of another pair has it, so it was created a moment ago
+            return Outcome(label, status, f"it was created since the plan was made ({error})", is_outdated=True)
+        reason = f"another label has the internal name {label.name}; give this one another `name` in the file"
+        return Outcome(label, status, f"{reason} ({error})", error)
+
+    def _labels(self, direction: Direction) -> list[AssociationLabel]:
+        return self._pacer.call(lambda: self._client.get_labels(*direction))
+
+    def _look_up_types(self, labels: Sequence[NewLabel], types: dict[_Side, TypeIdentity]) -> None:
         """Read the labels of a direction where an answer did not tell the types the plan needs.
 
         A label that is the same from both sides is two types in one answer, in no reliable order (HubSpot's guide).
-
-        :return: the outcomes of the labels whose creation was never answered.
         """
-        refused = {id(outcome.change) for outcome in outcomes if outcome.status != "applied"}
-        created = [label for label in labels if id(label) not in refused]
-        needed = {(change.direction, change.label) for change in self._plan.writes if change.type_id is None}
-        sides = {side for label in created for side in _sides(label) if side in needed}
-        to_read = {side[0] for side in sides if side not in types} | {label.direction for label in unknown}
-        failure: HubSpotError | None = None
-        for direction in sorted(to_read):
+        needed = {_key_of(change.direction, change.label) for change in self._plan.writes if change.type_id is None}
+        unknown = [side for label in labels for side in label.sides if _key_of(*side) in needed - types.keys()]
+        for direction in sorted({direction for direction, _ in unknown}):
             try:
-                rows = self._pacer.call(lambda direction=direction: self._client.get_labels(*direction))  # type: ignore[misc]
+                rows = self._labels(direction)
             except HubSpotError as error:
                 self._note(error)
-                failure = error
                 continue
-            for row in rows:
-                if row.label and any((direction, row.label) in _sides(label) for label in created):
-                    types[(direction, row.label)] = row.identity
-        found = []
-        for label in unknown:
-            if (label.direction, label.label) in types:
-                found.append(Outcome(label, "applied"))
-            else:
-                reason = str(failure) if failure else "it is not known to be created: the portal does not show it"
-                found.append(Outcome(label, "unconfirmed", reason, failure))
-        return found
+            texts = {text for side, text in unknown if side == direction}
+            types |= {_key_of(direction, row.label): row.identity for row in rows if row.label in texts}
 
     # -- limits --
 
@@ -495,20 +621,53 @@ class _Apply:
             operation = operation.with_answer(self._pacer.call(lambda: send(*direction, operation.inputs)))
         except HubSpotError as error:
             self._note(error)
-            status: Status = "unconfirmed" if error.outcome_unknown else "refused"
-            return [Outcome(change, status, str(error), error) for change in step.changes]
+            if error.outcome_unknown or not isinstance(error, HubSpotValidationError):
+                status: Status = "unconfirmed" if error.outcome_unknown else "refused"
+                return [Outcome(change, status, str(error), error) for change in step.changes]
+            refusal = BatchAnswer(status=BatchStatus.CANCELED, errors=[ErrorDetail(message=str(error))])
+            operation = operation.with_answer(refusal)
         try:
             operation = self._wait(operation)
         except HubSpotError as error:
             self._note(error)
             return [Outcome(change, "unconfirmed", str(error), error) for change in step.changes]
-        if operation.has_failed:
-            # Somebody may have changed the portal since the plan was made; what counts is what it holds now.
-            try:
-                operation = self._read(operation)
-            except HubSpotError as error:
-                self._note(error)
-        return _outcomes(step, operation)
+        return self._judge_refused(direction, step, operation) if operation.has_failed else _outcomes(step, operation)
+
+    def _judge_refused(self, direction: Direction, step: Step, operation: BatchOperation) -> list[Outcome]:
+        """Judge a refused batch by what the portal holds: somebody may have changed it since the plan was made."""
+        try:
+            limits = self._pacer.call(lambda: self._client.get_limits(*direction))
+            operation = operation.with_limits(limits)
+            outcomes = _outcomes(step, operation)
+            refused = {
+                change.identity
+                for change, outcome in zip(step.changes, outcomes, strict=True)
+                if outcome.status == "refused"
+            }
+            is_outdated = self._differs(direction, limits, operation) or self._has_lost(direction, refused)
+        except HubSpotError as error:
+            self._note(error)
+            outcomes = _outcomes(step, operation)
+            return [_not_judged(each, error) if each.status == "refused" else each for each in outcomes]
+        return [
+            replace(each, is_outdated=each.is_outdated or is_outdated) if each.status == "refused" else each
+            for each in outcomes
+        ]
+
+    def _differs(self, direction: Direction, limits: Sequence[AssociationLimit], operation: BatchOperation) -> bool:
+        """Whether limits are neither as the plan saw them nor as it wants them."""
+        now = DirectionState(limits).in_force
+        expected = self._expected[direction]
+        return any(
+            now.get(identity) not in expected.get(identity, {None})
+            for identity in now.keys() | expected.keys()
+            if identity not in operation.changed  # HubSpot made another value of what was asked for
+        )
+
+    def _has_lost(self, direction: Direction, refused: Iterable[TypeIdentity | None]) -> bool:
+        """Whether the label of a refused change has been deleted since the plan was made."""
+        own = {each for each in refused if each is not None and each[0] == AssociationCategory.USER_DEFINED.value}
+        return bool(own) and not own <= {row.identity for row in self._labels(direction)}
 
     def _wait(self, operation: BatchOperation) -> BatchOperation:
         """Wait for a batch that HubSpot has not finished with."""
@@ -610,8 +769,11 @@ def _outcomes(step: Step, operation: BatchOperation) -> list[Outcome]:
         if identity in applied:
             outcomes.append(Outcome(change, "applied"))
         elif identity in refused:
-            reasons = "; ".join(error.message for error in refused[identity]) or "HubSpot gave no reason"
-            outcomes.append(Outcome(change, "refused", reasons))
+            errors = refused[identity]
+            reasons = "; ".join(error.message for error in errors) or "HubSpot gave no reason"
+            # The plan saw no limit there, whatever reads show at the moment.
+            is_outdated = operation.action == "create" and any("already" in error.message for error in errors)
+            outcomes.append(Outcome(change, "refused", reasons, is_outdated=is_outdated))
         else:
             outcomes.append(Outcome(change, "unconfirmed", "HubSpot's answer does not mention it"))
     return outcomes
@@ -637,28 +799,56 @@ def _expectation(direction: Direction, outcomes: Sequence[Outcome]) -> BatchOper
     )
 
 
-def _sides(label: NewLabel) -> list[tuple[Direction, str]]:
-    inverse = label.label if label.inverse is None else label.inverse
-    return [(label.direction, label.label), (label.direction.inverse, inverse)]
+def _judged(
+    label: NewLabel, rows: Mapping[Direction, Sequence[AssociationLabel]], types: dict[_Side, TypeIdentity]
+) -> Outcome | None:
+    """Return the outcome of a label that the portal has, or that must not be created; None if it can be.
+
+    :param rows: the labels of both directions.
+    :param types: the types of labels; what becomes known is added.
+    """
+    found = {side: {row.identity for row in rows[side[0]] if row.label == side[1]} for side in label.sides}
+    if all(len(identities) == 1 for identities in found.values()):
+        types |= {_key_of(*side): next(iter(identities)) for side, identities in found.items()}
+        return Outcome(label, "applied", "the portal has it already")
+    here, there = label.sides
+    if found[here]:
+        reason = f"the portal has a label {show(label.label)} by now, with another text on its other side"
+        return Outcome(label, "refused", reason, is_outdated=True)
+    for direction, text in label.sides:
+        if near := near_labels(text, rows[direction]):
+            return Outcome(label, "refused", f"in {direction}, {look_alike(text, near)}")
+    if any(category == AssociationCategory.USER_DEFINED.value for category, _ in found[there]):
+        return Outcome(label, "refused", inverse_exists(*there, label.label))
+    return None
 
 
-def _types_of(label: NewLabel, rows: Sequence[AssociationLabel]) -> dict[tuple[Direction, str], TypeIdentity]:
+def _types_of(label: NewLabel, rows: Sequence[AssociationLabel]) -> dict[_Side, TypeIdentity]:
     """Read the types of a new label from HubSpot's answer, where its text alone says which side a row is."""
-    found: dict[tuple[Direction, str], TypeIdentity] = {}
-    for side in _sides(label):
+    found: dict[_Side, TypeIdentity] = {}
+    for side in label.sides:
         types = {row.identity for row in rows if row.label == side[1]}
-        if len(types) == 1 and (label.inverse is not None or label.direction == label.direction.inverse):
-            found[side] = types.pop()
+        if len(types) == 1 and (label.inverse is not None or len(set(label.direction.canonical)) == 1):
+            found[_key_of(*side)] = types.pop()
     return found
 
 
-def _why_refused(label: NewLabel, error: HubSpotError) -> str:
-    if "already exists" not in error.message:
-        return str(error)
+def _key_of(direction: Direction, text: str | None) -> _Side:
+    """Return what one side of a label is known by, however its object types are spelled."""
+    return direction.canonical, text or ""
+
+
+def _name_taken(label: NewLabel, candidates: Sequence[str]) -> str:
+    texts = " or ".join(map(show, candidates))
     return (
-        f"the portal has a label with the internal name {label.name} already, probably one that was renamed: write its "
-        f"present text in the file, restore its text in HubSpot, or give another name: ({error})"
+        f"HubSpot has a label with the internal name {label.name} already, which was probably renamed to {texts}: "
+        f"adopt it (write {texts} in the file), rename it back in HubSpot, or give this label another `name`"
     )
+
+
+def _not_judged(outcome: Outcome, error: HubSpotError) -> Outcome:
+    reason = f"{outcome.reason}; the portal could not be read again: {error}"
+    return replace(outcome, reason=reason, cause=error)
 
 
 def _why_stopped(error: HubSpotError) -> str:

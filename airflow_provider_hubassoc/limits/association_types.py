@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from airflow_provider_hubassoc.hubspot.object_types import display_name
+from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
 
 
 class Direction(NamedTuple):
@@ -32,6 +32,11 @@ class Direction(NamedTuple):
     def inverse(self) -> Direction:
         """The other way round."""
         return Direction(self.to_object_type, self.from_object_type)
+
+    @property
+    def canonical(self) -> Direction:
+        """The same direction in the one spelling in which directions are compared."""
+        return Direction(normalize(self.from_object_type), normalize(self.to_object_type))
 
 
 @cache

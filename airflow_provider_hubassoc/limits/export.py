@@ -41,8 +41,19 @@ from airflow_provider_hubassoc.limits.pacing import Pacer
 _LIKELY = [OBJECT_TYPE_IDS[name] for name in ("contacts", "companies", "deals", "tickets")]
 
 
+_LONGEST_KEY = 1_000
+"""Characters; YAML takes keys of up to 1024, and everything may have to be escaped."""
+
+
 class _Dumper(yaml.SafeDumper):
-    """Writes text with control characters, such as odd line breaks in a label, in escapes, so that they survive."""
+    """Writes text with control characters, such as odd line breaks in a label, in escapes, so that they survive.
+
+    A label stays on the line of its limit, however long it is: a file may not hold keys of the form ``? key``.
+    """
+
+    def check_simple_key(self) -> bool:
+        """Return whether the next key is written on one line."""
+        return bool(super().check_simple_key()) or isinstance(self.event, yaml.ScalarEvent)
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -58,7 +69,8 @@ class Export:
 
     :param config: what :func:`~.config.load_config` takes.
     :param missing: limits whose object types were not found.
-    :param skipped: directions that the token may not read, and why.
+    :param skipped: directions that could not be read, or only in part, and why: the token may not see an object type,
+        or HubSpot's endpoint does not know it.
     """
 
     config: dict[str, Any]
@@ -89,12 +101,14 @@ def export_limits(
         object types that this package does not know.
     :param max_concurrency: requests at the same time.
     :param progress: called after each direction.
-    :raises HubSpotError: if anything cannot be read; half an export would look like a whole one.
+    :raises HubSpotUnknownObjectTypeError: if the portal does not have one of ``object_types``.
+    :raises HubSpotError: if anything else cannot be read; half an export would look like a whole one.
     """
     pacer = Pacer(client, 2 * max_concurrency)
     missing = {row.identity: row for row in pacer.call(client.get_all_limits) if row.max_to_object_ids is not None}
     found: dict[Direction, list[AssociationLimit]] = {}
     skipped: dict[Direction, str] = {}
+    unknown: dict[Direction, str] = {}
     named = {normalize(name): name for name in object_types}
 
     for name in named.values():  # an unknown one is an error, also where no limit leads to it
@@ -103,10 +117,8 @@ def export_limits(
     def read(direction: Direction) -> list[AssociationLimit]:
         try:
             rows = pacer.call(lambda: client.get_limits(*direction))
-        except HubSpotUnknownObjectTypeError:
-            # A portal without, say, leads does not know them; what the caller names must be there.
-            if any(normalize(name) in named for name in direction):
-                raise
+        except HubSpotUnknownObjectTypeError as error:
+            unknown[direction] = str(error)
             return []
         except HubSpotMissingScopesError as error:
             skipped[direction] = str(error)
@@ -131,13 +143,22 @@ def export_limits(
         batch = []
     limited = {direction: rows for direction, rows in found.items() if rows}
     with_names = [direction for direction, rows in limited.items() if not _only_published(direction, rows)]
-    labels = concurrently(
-        "read labels",
-        with_names,
-        lambda direction: pacer.call(lambda: client.get_labels(*direction)),
-        max_concurrency,
-        progress,
-    )
+
+    def read_labels(direction: Direction) -> list[AssociationLabel]:
+        try:
+            return pacer.call(lambda: client.get_labels(*direction))
+        except (HubSpotMissingScopesError, HubSpotUnknownObjectTypeError) as error:
+            skipped[direction] = f"its limits are written by number, as its labels could not be read: {error}"
+            return []
+
+    labels = concurrently("read labels", with_names, read_labels, max_concurrency, progress)
+    if missing:
+        # A portal without, say, leads does not know them, which matters only where limits were to be expected.
+        skipped |= {
+            direction: reason
+            for direction, reason in unknown.items()
+            if direction in certain or any(normalize(name) in named for name in direction)
+        }
     associations = []
     for direction in sorted(limited, key=str):
         associations.append(_association(direction, limited[direction], labels.get(direction, [])))
@@ -181,7 +202,10 @@ def _association(
     names = {
         row.identity: row.label
         for row in labels
-        if row.label and not label_problem(row.label) and sum(_same(other.label, row.label) for other in labels) == 1
+        if row.label
+        and not label_problem(row.label)
+        and len(row.label.encode("unicode_escape")) <= _LONGEST_KEY
+        and sum(_same(other.label, row.label) for other in labels) == 1
     }
     entry: dict[str, Any] = {"from": display_name(direction[0]), "to": display_name(direction[1])}
     by_name: dict[str, int | None] = {}

@@ -14,7 +14,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +51,7 @@ ChangeAction = Literal["create", "update", "purge", "unchanged", "unmanaged"]
 _WRITES: tuple[ChangeAction, ...] = ("create", "update", "purge")
 _SYMBOLS = {"create": "+", "update": "~", "purge": "-", "unchanged": "=", "unmanaged": "?"}
 _STYLES = {"create": "green", "update": "yellow", "purge": "red", "unchanged": "", "unmanaged": "dim"}
+_USER_DEFINED = AssociationCategory.USER_DEFINED.value
 _CATEGORIES = frozenset(category.value for category in AssociationCategory)
 _AS_DECLARED = "the portal is as declared"
 _COMMENT_LENGTH = 65_536
@@ -93,11 +94,24 @@ class PortalState:
     :param directions: the state of each direction of the file.
     :param unread: the directions that could not be read, and why.
     :param portal_id: the portal's id, where it is known.
+    :param inverse_labels: the labels of the other sides of labels to create, by canonical direction.
+    :param names: object type -> internal name, case folded -> ids of the portal's own association types that have it;
+        read only where labels are to be created and the token may read object schemas.
     """
 
     directions: Mapping[Direction, DirectionState]
     unread: Mapping[Direction, UnreadDirection] = field(default_factory=dict)
     portal_id: int | None = None
+    inverse_labels: Mapping[Direction, Sequence[AssociationLabel]] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, frozenset[int]]] = field(default_factory=dict)
+
+    def state_of(self, direction: Direction) -> DirectionState | None:
+        """Return what was read of a direction, however it is spelled; None if nothing was."""
+        for read, found in self.directions.items():
+            if read.canonical == direction.canonical:
+                return found
+        labels = self.inverse_labels.get(direction.canonical)
+        return None if labels is None else DirectionState([], labels)
 
 
 class _Json(BaseModel):
@@ -170,11 +184,24 @@ class NewLabel(_InDirection):
     :param label: as seen from this direction.
     :param inverse: as seen from the other one; None for the same.
     :param name: HubSpot's internal name.
+    :param candidates: the portal's labels in this direction that the file does not declare: one of them may be this
+        label under another text.
     """
 
     label: str
     inverse: str | None = None
     name: str
+    candidates: list[str] = []
+
+    @property
+    def sides(self) -> list[tuple[Direction, str]]:
+        """The two directions of the label, and what it is called in each."""
+        return [(self.direction, self.label), (self.direction.inverse, self.inverse or self.label)]
+
+    @property
+    def usual_names(self) -> set[str]:
+        """The internal names that this package gives a label whose name the file does not say."""
+        return {internal_name(direction, text) for direction, text in self.sides}
 
     def __str__(self) -> str:
         """Name the label for people."""
@@ -424,28 +451,23 @@ class Plan(_Json):
         """Hold the plan against the portal as it is now.
 
         A limit may be as it was when the plan was made, or as the plan wants it already: an apply that was cut off
-        goes on. Anything else makes the plan stale.
+        goes on. Anything else makes the plan stale. A direction that could not be read again is among
+        :attr:`unread`, and nothing in it is changed.
 
         :param state: read again, the directions (and labels) of :attr:`directions`.
         :return: the plan, with what is done already as ``unchanged``.
         :raises StalePlanError: with every difference.
         """
-        reasons = [str(unread) for unread in state.unread.values()]
+        reasons: list[str] = []
         if None not in (self.portal_id, state.portal_id) and self.portal_id != state.portal_id:
             reasons.append(f"it was made for portal {self.portal_id}, this is portal {state.portal_id}")
         changes: list[Change] = []
-        for read in self.directions:
-            now = state.directions.get(read.direction)
-            if now is None:
-                continue
-            mine = [change for change in self.changes if change.direction == read.direction]
+        for direction, now in state.directions.items():
+            mine = [change for change in self.changes if change.direction == direction]
             seen = now.in_force
             for change in mine:
                 if change.type_id is None:
                     found = _by_label(now, change.label or "")
-                    near = [] if found else _near(now, change.label or "")
-                    if near:
-                        reasons.append(f"{change.direction}: {_look_alike(change.label or '', near)}")
                     if found:
                         change = change.model_copy(update={"category": found[0][0], "type_id": found[0][1]})
                 elif change.action != "unmanaged" and not _same_name(change, now.labels):
@@ -460,29 +482,31 @@ class Plan(_Json):
                     )
                 changes.append(change)
             reasons += [
-                f"{read.direction} {category} {type_id}: has a limit of {limit} now"
+                f"{direction} {category} {type_id}: has a limit of {limit} now"
                 for (category, type_id), limit in seen.items()
             ]
-        if reasons:
-            raise StalePlanError(list(dict.fromkeys(reasons)))
+        new_labels = []
         for label in self.new_labels:
-            inverse = state.directions.get(label.direction.inverse)
-            text = label.label if label.inverse is None else label.inverse
-            near = _near(inverse, text) if inverse and not _by_label(inverse, text) else []
-            near += [
-                each
-                for each in _near(state.directions[label.direction], label.label)
-                if not _by_label(state.directions[label.direction], label.label)
-            ]
-            if near:
-                reasons.append(f"{label.direction}: {_look_alike(label.label, near)}")
+            if label.direction not in state.directions or _by_label(state.directions[label.direction], label.label):
+                continue
+            new_labels.append(label)
+            for direction, text in label.sides:
+                there = state.state_of(direction)
+                near = near_labels(text, _labelled(there)) if there and not _by_label(there, text) else []
+                if near:
+                    reasons.append(f"{direction}: {look_alike(text, near)}")
         if reasons:
             raise StalePlanError(list(dict.fromkeys(reasons)))
-        new_labels = [
-            label for label in self.new_labels if not _by_label(state.directions[label.direction], label.label)
-        ]
         warnings = list(dict.fromkeys([*_warnings(changes), *(each for each in self.warnings if _is_of_file(each))]))
-        return self.model_copy(update={"changes": changes, "new_labels": new_labels, "warnings": warnings})
+        return self.model_copy(
+            update={
+                "changes": sorted(changes, key=_order),
+                "new_labels": new_labels,
+                "warnings": warnings,
+                "directions": [read for read in self.directions if read.direction in state.directions],
+                "unread": [*self.unread, *sorted(state.unread.values(), key=str)],
+            }
+        )
 
 
 def limit_text(limit: int | None) -> str:
@@ -499,7 +523,7 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
     direction = Direction(*_ends(association))
     actual = DirectionState(limits).in_force
     with_limit = [each for each in association.types if each.limit is not None]
-    wanted: dict[TypeIdentity, int | None] = {each.identity: _ascount_of(each.limit) for each in with_limit}
+    wanted: dict[TypeIdentity, int | None] = {each.identity: _target_of(each.limit) for each in with_limit}
     listed = {row.identity for row in limits}
     # Whether an id exists in this direction is certain only where HubSpot publishes it, or a limit shows it.
     if any(_home(each.identity) is None and each.identity not in listed for each in with_limit):
@@ -515,7 +539,7 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
         if len(found) != 1:
             return True
         if label.limit is not None:
-            wanted[next(iter(found))] = _ascount_of(label.limit)
+            wanted[next(iter(found))] = _target_of(label.limit)
     by_type = {each.identity for each in association.types}
     others = [row for row in limits if row.identity in actual and row.identity not in named | by_type]
     if missing_null and any(row.label for row in others):
@@ -544,16 +568,17 @@ def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False)
     config = config.for_portal()
     declared = [each for each in config.associations if Direction(*_ends(each)) in state.directions]
     unfit: dict[Direction, list[str]] = {}
+    blocked = _blocked_labels(_new_labels(declared, config.associations, state), state)
     while True:
         # A label that an unfit direction would create is missing in the inverse direction as well.
         fit = [each for each in declared if Direction(*_ends(each)) not in unfit]
-        new_labels = _new_labels(fit, config.associations, state)
+        new_labels = _new_labels(fit, config.associations, state, blocked)
         changes: list[Change] = []
         warnings: list[str] = []
         found: dict[Direction, list[str]] = {}
         for association in fit:
             direction = Direction(*_ends(association))
-            resolver = _Resolver(association, state, new_labels)
+            resolver = _Resolver(association, state, new_labels, blocked)
             changes += resolver.changes(prune)
             warnings += resolver.warnings
             if resolver.problems:
@@ -595,17 +620,24 @@ def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False)
 class _Resolver:
     """Finds the association types behind the names of one direction."""
 
-    def __init__(self, association: AssociationConfig, portal: PortalState, new_labels: list[NewLabel]) -> None:
+    def __init__(
+        self,
+        association: AssociationConfig,
+        portal: PortalState,
+        new_labels: Sequence[NewLabel],
+        blocked: Mapping[tuple[Direction, str], str],
+    ) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
         self._association = association
         self._direction = Direction(*_ends(association))
-        self._portal = portal
         self._state = portal.directions[self._direction]
         self._new_labels = new_labels
+        self._blocked = blocked
         self._labels = {row.identity: row.label for row in self._state.limits if row.label}
         self._labels |= {row.identity: row.label for row in self._state.labels or () if row.label}
         self._unlabeled = self._find_unlabeled()
+        self._missing_unmanaged = False
 
     def changes(self, prune: bool) -> list[Change]:
         """Return every limit of the direction."""
@@ -637,7 +669,8 @@ class _Resolver:
                 changes.append(self._change("purge", identity, limit, None))
             else:
                 change = self._change("unmanaged", identity, limit, limit)
-                changes.append(change.model_copy(update={"null_in_file": identity in unmanaged}))
+                is_null = identity in unmanaged or not self._association.is_prunable
+                changes.append(change.model_copy(update={"null_in_file": is_null}))
         self._check_rule(changes)
         return changes
 
@@ -648,17 +681,17 @@ class _Resolver:
         if association.limit is not None:
             unlabeled = self._required_unlabeled()
             if unlabeled:
-                found.append(("limit", unlabeled, _ascount_of(association.limit), association.place))
+                found.append(("limit", unlabeled, _target_of(association.limit), association.place))
         for name, label in association.labels.items():
             if label.limit is None and not label.create_missing:
                 continue
             key = self._find_label(name, label)
             if key is not None and label.limit is not None:
-                found.append((f"labels[{show(name)}]", key, _ascount_of(label.limit), label.place))
+                found.append((f"labels[{show(name)}]", key, _target_of(label.limit), label.place))
         for each in association.types:
             if each.limit is not None and self._is_of_direction(each):
                 what = f"types: {each.category} {each.type_id}"
-                found.append((what, each.identity, _ascount_of(each.limit), each.place))
+                found.append((what, each.identity, _target_of(each.limit), each.place))
         # A label that is yet to be created has no limit already.
         return [each for each in found if not (isinstance(each[1], str) and each[2] is None)]
 
@@ -670,7 +703,6 @@ class _Resolver:
             rows = _rows_of(self._state)
             unlabeled = {row.identity for row in rows if not row.label}
             found |= {self._unlabeled} if self._unlabeled else unlabeled
-        self._missing_unmanaged = False
         for name, label in association.labels.items():
             if label.limit is not None:
                 continue
@@ -678,9 +710,9 @@ class _Resolver:
             found |= set(types)
             if types or (label.create_missing and not self.problems):
                 continue
-            near = _near(self._state, name)
+            near = near_labels(name, _labelled(self._state))
             if near and not label.create_missing:
-                self._problem(f"labels[{show(name)}]", _look_alike(name, near), label.place)
+                self._problem(f"labels[{show(name)}]", look_alike(name, near), label.place)
             elif prune and any(self._labels.get(identity) for identity in self._state.in_force):
                 self._missing_unmanaged = True
                 self.warnings.append(
@@ -696,7 +728,7 @@ class _Resolver:
         if any(row.identity == each.identity for row in rows) or not is_sendable(each.identity):
             return True
         home = _home(each.identity)
-        if home is not None and home == _normal(self._direction):
+        if home is not None and home == self._direction.canonical:
             return True
         if home is not None:
             self._problem(where, f"is an association type of {home}, not of this direction", each.place)
@@ -720,9 +752,10 @@ class _Resolver:
     def _required_unlabeled(self) -> TypeIdentity | None:
         if self._unlabeled is None:
             unlabeled = {row.identity for row in self._state.labels or () if not row.label}
-            them = f": {_listed(unlabeled)}; say which one under types" if unlabeled else ""
+            them = f": {_listed(unlabeled)}; name the one you mean under types" if unlabeled else ""
             number = "several" if unlabeled else "no"
-            self._problem("limit", f"the portal has {number} unlabeled association types here{them}")
+            message = f"the portal has {number} unlabeled association types here{them}"
+            self._problem("limit", message, self._association.place)
         return self._unlabeled
 
     def _find_label(self, name: str, label: LabelConfig) -> TypeIdentity | str | None:
@@ -740,49 +773,30 @@ class _Resolver:
             message = f"several association types have this label: {_listed(set(found))}; use types"
             self._problem(where, message, label.place)
             return None
-        near = _near(self._state, name)
+        near = near_labels(name, _labelled(self._state))
         if near:
-            self._problem(where, _look_alike(name, near), label.place)
+            self._problem(where, look_alike(name, near), label.place)
             return None
-        if any(name in _sides(new, self._direction) for new in self._new_labels):
-            self._check_inverse(name, label)
-            self._note_renamed(name)
-            return name
+        if reason := self._blocked.get((self._direction.canonical, name)):
+            self._problem(where, reason, label.place)
+            return None
+        for new in self._new_labels:
+            if name in _sides(new, self._direction):
+                if new.direction == self._direction and new.candidates:
+                    self._note_candidates(new)
+                return name
         labels = sorted(set(self._labels.values()))
         them = ", ".join(show(each) for each in labels) or "none"
         hint = nearest(name, labels) or "; to have it created, declare it with create_missing: true"
         self._problem(where, f"the portal has no such label here; it has {them}{hint}", label.place)
         return None
 
-    def _check_inverse(self, name: str, label: LabelConfig) -> None:
-        """Refuse to create a label whose other side exists already, or something that looks like it."""
-        inverse = self._portal.directions.get(self._direction.inverse)
-        new = next(each for each in self._new_labels if name in _sides(each, self._direction))
-        for text in _sides(new, self._direction.inverse) if inverse else ():
-            own = AssociationCategory.USER_DEFINED.value
-            same = [each for each in _by_label(inverse, text) if each[0] == own] if inverse else []
-            near = _near(inverse, text) if inverse and not same else []
-            if near:
-                self._problem(f"labels[{show(name)}].inverse", _look_alike(text, near), label.place)
-            elif same and self._direction != self._direction.inverse:
-                self._problem(
-                    f"labels[{show(name)}].inverse",
-                    f"the portal has the label {show(text)} in {self._direction.inverse} already, so that a second one "
-                    f"would be created; {show(name)} was probably renamed: write its present text, or restore it",
-                    label.place,
-                )
-
-    def _note_renamed(self, name: str) -> None:
+    def _note_candidates(self, new: NewLabel) -> None:
         """Name the labels that the missing one may have been renamed to."""
-        own = AssociationCategory.USER_DEFINED.value
-        others = sorted(
-            {text for (category, _), text in self._labels.items() if category == own} - set(self._association.labels)
+        self.warnings.append(
+            f"{self._direction}: the label {show(new.label)} will be created. If it was renamed to "
+            f"{' or '.join(map(show, new.candidates))}, write that text in the file instead"
         )
-        if others:
-            self.warnings.append(
-                f"{self._direction}: the label {show(name)} will be created. If it was renamed to "
-                f"{' or '.join(show(each) for each in others)}, write that text in the file instead"
-            )
 
     def _change(self, action: ChangeAction, key: TypeIdentity | str, current: int | None, target: int | None) -> Change:
         category, type_id = (AssociationCategory.USER_DEFINED.value, None) if isinstance(key, str) else key
@@ -846,22 +860,40 @@ def _by_published_text(state: DirectionState, direction: Direction, name: str) -
     """Return HubSpot's own types that were published under this label; their text in the portal may be another."""
     found = []
     for row in _labelled(state):
-        is_of_direction = _home(row.identity) == _normal(direction)
+        is_of_direction = _home(row.identity) == direction.canonical
         if row.label and is_of_direction and name in published_texts().get(row.type_id, ()):
             found.append(row.identity)
     return list(dict.fromkeys(found))
 
 
-def _near(state: DirectionState, name: str) -> list[str]:
-    """Return the labels that a person could take for this one."""
+def near_labels(name: str, rows: Sequence[AssociationLabel | AssociationLimit]) -> list[str]:
+    """Return the labels among the rows that a person could take for this one."""
     wanted = canonical_label(name)
-    texts = {row.label for row in _labelled(state) if row.label and row.label != name}
+    texts = {row.label for row in rows if row.label and row.label != name}
     return sorted(text for text in texts if canonical_label(text) == wanted)
 
 
-def _look_alike(name: str, near: Sequence[str]) -> str:
+def look_alike(name: str, near: Sequence[str]) -> str:
+    """Say which labels of the portal look like one, with what is different made visible."""
     shown = " and ".join(_apart(text, name) for text in near)
     return f"{_apart(name, near[0])} looks like {shown}, which the portal has; write exactly that text, or rename one"
+
+
+def inverse_exists(direction: Direction, text: str, name: str) -> str:
+    """Say that a label must not be created because its other side exists."""
+    return (
+        f"the portal has the label {show(text)} in {direction} already, so that a second one would be created; "
+        f"{show(name)} was probably renamed: write its present text in the file, or rename it back in HubSpot"
+    )
+
+
+def renamed(name: str, present: Sequence[str]) -> str:
+    """Say that a label has another text in the portal now, and what to do."""
+    texts = " or ".join(map(show, present))
+    return (
+        f"the label {show(name)} was renamed to {texts} in HubSpot: adopt it (write {texts} in the file) or rename it "
+        "back in HubSpot"
+    )
 
 
 def _apart(text: str, other: str) -> str:
@@ -893,7 +925,7 @@ def _listed(identities: set[TypeIdentity], labels: Mapping[TypeIdentity, str] | 
     )
 
 
-def _ascount_of(limit: int | str | None) -> int | None:
+def _target_of(limit: int | str | None) -> int | None:
     return limit if isinstance(limit, int) else None
 
 
@@ -913,26 +945,27 @@ def trouble(unread: int, unfit: int) -> str:
 
 def _sides(label: NewLabel, direction: Direction) -> list[str]:
     """Return what a new label will be called in a direction; nothing if it is of another pair."""
-    here = _normal(direction)
-    inverse = label.inverse if label.inverse is not None else label.label
-    return [
-        text
-        for way, text in ((label.direction, label.label), (label.direction.inverse, inverse))
-        if _normal(way) == here
-    ]
+    return [text for side, text in label.sides if side.canonical == direction.canonical]
 
 
-def _normal(direction: Direction) -> Direction:
-    return Direction(normalize(direction.from_object_type), normalize(direction.to_object_type))
+def labels_to_create(config: LimitsConfig, state: PortalState) -> list[NewLabel]:
+    """Return the labels that a plan would create, as far as the directions of the file show."""
+    config = config.for_portal()
+    declared = [each for each in config.associations if Direction(*_ends(each)) in state.directions]
+    return _new_labels(declared, config.associations, state)
 
 
 def _new_labels(
-    associations: Sequence[AssociationConfig], declared: Sequence[AssociationConfig], state: PortalState
+    associations: Sequence[AssociationConfig],
+    declared: Sequence[AssociationConfig],
+    state: PortalState,
+    blocked: Collection[tuple[Direction, str]] = (),
 ) -> list[NewLabel]:
     """Return the labels to create. One definition makes both sides, so a label declared both ways is made once.
 
     :param associations: the directions that may create labels.
     :param declared: all directions, whose declarations say how a label is created.
+    :param blocked: sides of labels that must not be created.
     """
     by_direction = {association.direction: association for association in declared}
     found: list[NewLabel] = []
@@ -940,10 +973,14 @@ def _new_labels(
         direction = Direction(*_ends(association))
         there = by_direction.get(association.direction.inverse)
         others = there.labels if there else {}
+        here = state.directions[direction]
+        own = {row.label for row in _labelled(here) if row.label and row.category == _USER_DEFINED}
         for name, label in association.labels.items():
-            here = state.directions[direction]
-            is_there = _by_label(here, name) or _by_published_text(here, direction, name) or _near(here, name)
-            if not label.create_missing or is_there or any(name in _sides(made, direction) for made in found):
+            is_there = (
+                _by_label(here, name) or _by_published_text(here, direction, name) or near_labels(name, _labelled(here))
+            )
+            is_new = not is_there and (direction.canonical, name) not in blocked
+            if not label.create_missing or not is_new or any(name in _sides(made, direction) for made in found):
                 continue
             inverse = label.inverse or next((text for text, other in others.items() if other.inverse == name), None)
             other = others.get(inverse or name, LabelConfig())
@@ -954,9 +991,39 @@ def _new_labels(
                     label=name,
                     inverse=None if inverse == name else inverse,
                     name=label.name or other.name or internal_name(direction, name),
+                    candidates=sorted(own - set(association.labels)),
                 )
             )
     return found
+
+
+def _blocked_labels(labels: Sequence[NewLabel], state: PortalState) -> dict[tuple[Direction, str], str]:
+    """Return the sides of labels that the portal has under another text, and why they must not be created."""
+    blocked: dict[tuple[Direction, str], str] = {}
+    for label in labels:
+        reason = _why_blocked(label, state)
+        if reason is not None:
+            blocked |= {(direction.canonical, text): reason for direction, text in label.sides}
+    return blocked
+
+
+def _why_blocked(label: NewLabel, state: PortalState) -> str | None:
+    names = state.names.get(label.from_object_type, {})
+    ids = frozenset[int]().union(*(names.get(name.casefold(), ()) for name in {label.name, *label.usual_names}))
+    for direction, text in label.sides:
+        there = state.state_of(direction)
+        rows = [row for row in _labelled(there) if row.label and row.category == _USER_DEFINED] if there else []
+        present = sorted({row.label for row in rows if row.label and row.label != text and row.type_id in ids})
+        if present:
+            return renamed(text, present)
+    inverse, text = label.sides[1]
+    there = state.state_of(inverse)
+    if there is None:
+        return None
+    if any(category == _USER_DEFINED for category, _ in _by_label(there, text)):
+        return inverse_exists(inverse, text, label.label)
+    near = near_labels(text, _labelled(there))
+    return f"in {inverse}, {look_alike(text, near)}" if near else None
 
 
 def internal_name(direction: Direction, label: str) -> str:

@@ -41,6 +41,7 @@ def create_app(settings: Settings, portal: Portal, gateway: Gateway, log: Reques
     """Return the ASGI application of one portal."""
     app = FastAPI(openapi_url=None)
     app.include_router(_account_routes(portal, gateway))
+    app.include_router(_object_schema_routes(portal, gateway))
     schema = _schema_routes(settings, portal, gateway)
     # v4 is documented as /crm/v4/associations (older clients use it) and specified as /crm/associations/v4.
     app.include_router(schema, prefix="/crm/v4/associations")
@@ -198,7 +199,7 @@ def _account_routes(portal: Portal, gateway: Gateway) -> APIRouter:
     router = APIRouter()
 
     async def details(request: Request) -> Response:
-        headers = gateway.admit(request.headers.get("authorization"), account_info=True)
+        headers = gateway.admit(request.headers.get("authorization"), "account")
         return HubSpotResponse(portal.account_info(), headers=headers)
 
     async def token(request: Request) -> Response:
@@ -208,6 +209,19 @@ def _account_routes(portal: Portal, gateway: Gateway) -> APIRouter:
     for version in ("2026-03", "2026-09", "v3"):
         router.add_route(f"/account-info/{version}/details", details)
         router.add_route(f"/oauth/{version}/token", token, ["POST"])
+    return router
+
+
+def _object_schema_routes(portal: Portal, gateway: Gateway) -> APIRouter:
+    router = APIRouter()
+
+    async def schema(request: Request) -> Response:
+        if request.path_params["version"] not in (*SPEC_VERSIONS, "v3"):
+            raise HTTPException(404, "Not Found")
+        headers = gateway.admit(request.headers.get("authorization"), "object schemas")
+        return HubSpotResponse(portal.schema(request.path_params["object_type"]), headers=headers)
+
+    router.add_route("/crm-object-schemas/{version}/schemas/{object_type}", schema)
     return router
 
 

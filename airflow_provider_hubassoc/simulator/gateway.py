@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_hubassoc.simulator.errors import RefusalError
 from airflow_provider_hubassoc.simulator.settings import Settings
@@ -55,7 +55,24 @@ _SCHEMA_SCOPE = re.compile(
     r"crm\.objects\.[a-z_.-]+\.(read|write)(\.v2)?|e-commerce|contacts|tickets(\.(highly_)?sensitive)?|media_bridge\.read"
 )
 
+OBJECT_SCHEMA_SCOPES = tuple(f"crm.schemas.{one}.read" for one in ("companies", "contacts", "custom", "deals"))
+"""Object schemas ask for any one of these and some more; HubSpot lists one for each object type."""
+
+_OBJECT_SCHEMA_SCOPE = re.compile(r"crm\.schemas\.[a-z_.-]+\.read")
+
+ALL_SCOPES = ("oauth", *SCHEMA_SCOPES, *OBJECT_SCHEMA_SCOPES)
+
 _WINDOW_SECONDS = 10
+
+
+Api = Literal["account", "associations", "object schemas"]
+
+_REQUIRED: dict[Api, tuple[tuple[str, ...], re.Pattern[str]]] = {
+    "account": (("oauth",), re.compile("oauth")),
+    "associations": (SCHEMA_SCOPES, _SCHEMA_SCOPE),
+    "object schemas": (OBJECT_SCHEMA_SCOPES, _OBJECT_SCHEMA_SCOPE),
+}
+"""What each API says it requires, and which scopes it takes."""
 
 
 @dataclass
@@ -78,7 +95,7 @@ class OAuthApp:
     client_secret: str = "00000000-simulator-client-secret"
     refresh_token: str = "na1-simulator-00000000-refresh-token"
     expires_in: float = 1800.0
-    scopes: tuple[str, ...] = ("oauth", *SCHEMA_SCOPES)
+    scopes: tuple[str, ...] = ALL_SCOPES
 
 
 @dataclass
@@ -109,7 +126,7 @@ class Gateway:
         self._local_time = local_time
         self._clock = clock
         self._lock = threading.Lock()
-        self._tokens = {DEFAULT_TOKEN: Token(("oauth", *SCHEMA_SCOPES))}
+        self._tokens = {DEFAULT_TOKEN: Token(ALL_SCOPES)}
         self._revoked_refresh_tokens: set[str] = set()
         self._rates = RateLimits()
 
@@ -117,7 +134,7 @@ class Gateway:
         """Return a new access token that does not expire; by default with every scope."""
         token = f"pat-na1-simulator-{uuid.uuid4()}"
         with self._lock:
-            self._tokens[token] = Token(("oauth", *SCHEMA_SCOPES) if scopes is None else tuple(scopes))
+            self._tokens[token] = Token(ALL_SCOPES if scopes is None else tuple(scopes))
         return token
 
     def revoke(self, token: str) -> None:
@@ -126,22 +143,17 @@ class Gateway:
             self._tokens.pop(token, None)
             self._revoked_refresh_tokens.add(token)
 
-    def admit(self, authorization: str | None, *, account_info: bool = False) -> dict[str, str]:
+    def admit(self, authorization: str | None, api: Api = "associations") -> dict[str, str]:
         """Check a request and return the rate limit headers of its answer.
 
         :param authorization: its Authorization header.
-        :param account_info: whether it asks for account information, which needs the scope ``oauth`` only.
+        :param api: what it asks for; account information needs the scope ``oauth`` only.
         :raises RefusalError: 401, 429 or 403.
         """
         token = self._token(authorization)
         headers = self._count(token)
-        if account_info:
-            required: tuple[str, ...] = ("oauth",)
-            allowed = "oauth" in token.scopes
-        else:
-            required = SCHEMA_SCOPES
-            allowed = any(_SCHEMA_SCOPE.fullmatch(scope) for scope in token.scopes)
-        if not allowed:
+        required, pattern = _REQUIRED[api]
+        if not any(pattern.fullmatch(scope) for scope in token.scopes):
             raise RefusalError(
                 403,
                 "This app hasn't been granted all required scopes to make this call. Read more about required scopes "

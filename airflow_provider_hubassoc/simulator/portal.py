@@ -174,6 +174,26 @@ class Portal:
         with self._lock:
             return list(self._types_between(from_id, to_id))
 
+    def schema(self, object_type: str) -> dict[str, Any]:
+        """Return an object's schema, with the internal names of the association types from and to it."""
+        found = self.object_type(object_type)
+        with self._lock:
+            kinds = [kind for kind in self._types.values() if found.id in (kind.from_id, kind.to_id)]
+        return {
+            "id": found.id,
+            "objectTypeId": found.id,
+            "name": found.name.lower(),
+            "associations": [
+                {
+                    "id": str(kind.type_id),
+                    "name": kind.name,
+                    "fromObjectTypeId": kind.from_id,
+                    "toObjectTypeId": kind.to_id,
+                }
+                for kind in kinds
+            ],
+        }
+
     def create_label(
         self, from_type: str, to_type: str, *, name: str, label: str, inverse_label: str | None = None
     ) -> list[AssociationType]:

@@ -1,5 +1,6 @@
 """A portal's limits as a file: complete, with names, and honest about what is missing."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotUnknownObjectTypeError
-from airflow_provider_hubassoc.limits.config import canonical_label, label_problem, load_config
+from airflow_provider_hubassoc.limits.config import canonical_label, check_config, label_problem, load_config
 from airflow_provider_hubassoc.limits.export import Export, export_limits
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import HUBSPOT, USER, association, declare, make_plan, sent, set_limits
+from tests.limits.portal import HUBSPOT, USER, association, client_of, declare, make_plan, sent, set_limits
 
 
 def test_a_portal_without_limits_takes_one_request(hubspot: Simulator, client: HubSpotClient) -> None:
@@ -105,3 +106,123 @@ def test_a_look_alike_pair_of_labels_is_written_exactly(hubspot: Simulator, clie
 def test_an_object_type_that_the_portal_does_not_have_is_an_error(client: HubSpotClient) -> None:
     with pytest.raises(HubSpotUnknownObjectTypeError):
         export_limits(client, object_types=["p_nothing"])
+
+
+def test_labels_that_may_not_be_read_leave_limits_by_number(hubspot: Simulator, client: HubSpotClient) -> None:
+    car = hubspot.add_object_type("car")
+    unlabeled = next(row.type_id for row in client.get_labels("p_car", "tickets") if row.label is None)
+    here, _ = hubspot.add_label("deals", "tickets", label="Boss", name="boss")
+    set_limits(
+        hubspot, [(car, "0-5", USER, unlabeled, 4), ("0-3", "0-5", USER, here, 5), ("0-3", "0-1", HUBSPOT, 3, 7)]
+    )
+    hubspot.inject(method="GET", path="*/labels", status=403, times=9)
+    export = export_limits(client, object_types=["p_car"])
+    hubspot.clear_faults()
+    assert export.missing == []
+    assert export.config == declare(
+        association("deals", "contacts", limit=7),
+        association("deals", "tickets", types=[{"category": USER, "typeId": here, "limit": 5}]),
+        association("p_car", "tickets", types=[{"category": USER, "typeId": unlabeled, "limit": 4}]),
+    )
+    assert [direction for direction, _ in export.skipped] == ["deals -> tickets", "p_car -> tickets"]
+    assert all("written by number" in reason for _, reason in export.skipped)
+    assert make_plan(client, export.to_yaml(), prune=True).is_empty
+
+
+NOT_SUPPORTED = {"status": "error", "message": "Object type 0-136 is not supported by this endpoint"}
+CANNOT_INFER = {"status": "error", "message": "Unable to infer object type from: 0-136"}
+
+
+@pytest.mark.parametrize("body", [NOT_SUPPORTED, CANNOT_INFER])
+def test_what_the_endpoint_does_not_know_is_skipped_and_named(
+    hubspot: Simulator, client: HubSpotClient, body: dict[str, str]
+) -> None:
+    """The portal lists a limit of leads -> contacts, so that direction is certain to have one."""
+    set_limits(hubspot, [("0-1", "0-2", HUBSPOT, 279, 5), ("0-136", "0-1", HUBSPOT, 578, 3)])
+    hubspot.inject(method="GET", path="*/configurations/0-136/*", status=400, body=body, times=200)
+    hubspot.inject(method="GET", path="*/configurations/*/0-136", status=400, body=body, times=200)
+    export = export_limits(client)
+    assert export.config == declare(association("contacts", "companies", limit=5))
+    assert [row.type_id for row in export.missing] == [578]
+    assert [direction for direction, _ in export.skipped] == ["leads -> contacts"]
+
+
+def test_a_named_object_type_is_searched_beside_what_the_endpoint_does_not_know(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    car = hubspot.add_object_type("car")
+    unlabeled = next(row.type_id for row in client.get_labels("p_car", "projects") if row.label is None)
+    hubspot.set_limit(car, "0-970", USER, unlabeled, 4)
+    hubspot.inject(method="GET", path="*/configurations/p_car/0-7", status=400, body=NOT_SUPPORTED, times=9)
+    export = export_limits(client, object_types=["p_car"])
+    assert export == Export(declare(association("p_car", "projects", limit=4)))
+
+
+def test_a_portal_with_rows_that_this_package_does_not_send(hubspot: Simulator, client: HubSpotClient) -> None:
+    rows = [
+        {"category": HUBSPOT, "typeId": 279, "userEnforcedMaxToObjectIds": 5, "label": None},
+        {"category": "PARTNER_DEFINED", "typeId": 5, "userEnforcedMaxToObjectIds": 4, "label": "Partner"},
+        {"category": USER, "typeId": 0, "userEnforcedMaxToObjectIds": 4, "label": None},
+        {"category": USER, "typeId": 2**40, "userEnforcedMaxToObjectIds": 4, "label": "Hu\u200bge"},
+    ]
+    labels = [{key: row[key] for key in ("category", "typeId", "label")} for row in rows]
+    hubspot.inject(method="GET", path="*/configurations/all", status=200, body={"results": rows})
+    for path in ("*/configurations/0-1/0-2", "*/configurations/contacts/companies"):
+        hubspot.inject(method="GET", path=path, status=200, body={"results": rows}, times=9)
+    hubspot.inject(method="GET", path="*/labels", status=200, body={"results": labels}, times=9)
+    export = export_limits(client, max_concurrency=1)
+    assert export.missing == []
+    _, problems = check_config(export.to_yaml())
+    assert problems
+    assert {each.severity for each in problems} == {"warning"}
+    assert make_plan(client, export.to_yaml(), prune=True).is_empty
+
+
+ODD_LABELS = [
+    "Boss",
+    " boss ",
+    "B\u0000ss",
+    "Bo\u200bss",
+    "Primary",
+    "null",
+    "#1",
+    "{{ x }}",
+    "Ü <b>|[red]",
+    "x " * 100 + "x",
+    "\U0001f600" * 101,
+    "y" * 1_001,
+]
+
+
+@pytest.fixture(scope="module")
+def odd_portal() -> Iterator[tuple[Simulator, HubSpotClient, list[tuple[str, str, str, int]]]]:
+    """A portal with every kind of label, and the association types of it that may have limits."""
+    with Simulator() as hubspot, client_of(hubspot) as client:
+        car = hubspot.add_object_type("car")
+        types = [("0-1", "0-2", HUBSPOT, 279), ("0-1", "0-2", HUBSPOT, 1), ("0-2", "0-1", HUBSPOT, 280)]
+        for number, text in enumerate(ODD_LABELS):
+            here, there = hubspot.add_label("0-1", "0-2", label=text, inverse_label=text[::-1], name=f"odd_{number}")
+            types += [("0-1", "0-2", USER, here), ("0-2", "0-1", USER, there)]
+        hubspot.add_label(car, "0-1", label="Driver", name="driver")
+        types += [(car, "0-1", row.category, row.type_id) for row in client.get_labels("p_car", "0-1")]
+        yield hubspot, client, types
+
+
+@given(data=st.data())
+def test_whatever_a_portal_holds_is_a_file_of_it(odd_portal: Any, data: st.DataObject) -> None:
+    """Also label limits above the object limit, which HubSpot's settings page lets stand."""
+    hubspot, client, types = odd_portal
+    for key in hubspot.limits():
+        hubspot.set_limit(*key, None)
+    limits = st.one_of(st.integers(1, 9), st.sampled_from([10_000, 10_001, 2**31 - 1]))
+    set_limits(hubspot, [(*key, data.draw(limits)) for key in data.draw(st.sets(st.sampled_from(types)))])
+    export = export_limits(client, object_types=["p_car"])
+    assert (export.missing, export.skipped) == ([], [])
+    text = export.to_yaml(allow_unicode=data.draw(st.booleans()))
+    _, problems = check_config(text)
+    assert [str(each) for each in problems if each.severity == "error"] == []
+    for prune in (False, True):
+        plan = make_plan(client, text, prune=prune)
+        assert plan.unfit == []
+        assert plan.is_empty
+        assert sum(change.current is not None for change in plan.changes) == len(hubspot.limits())

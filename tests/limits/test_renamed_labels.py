@@ -1,0 +1,161 @@
+"""A label that this package created, and that somebody renamed in HubSpot: it is named, never created again."""
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError
+from airflow_provider_hubassoc.limits.apply import apply_plan
+from airflow_provider_hubassoc.limits.plan import Plan
+from airflow_provider_hubassoc.simulator import Simulator
+from tests.limits.portal import USER, association, client_of, declare, make_plan, sent, writes
+
+MAKER = {"Decision maker": {"limit": 2, "create_missing": True}}
+
+
+def file(labels: dict[str, Any] = MAKER, *others: dict[str, Any]) -> dict[str, Any]:
+    return declare(association("contacts", "companies", labels=labels), *others)
+
+
+def rename(client: HubSpotClient, text: str, label: str, inverse: str | None = None) -> None:
+    """Give a label of contacts -> companies another text, as a colleague does in the settings."""
+    rows = client.get_labels("contacts", "companies")
+    (type_id,) = [row.type_id for row in rows if row.label == text]
+    client.update_label(
+        "contacts", "companies", association_type_id=type_id, label=label, inverse_label=inverse or label
+    )
+
+
+def problems(plan: Plan) -> list[str]:
+    return [problem for unfit in plan.unfit for problem in unfit.problems]
+
+
+def test_the_plan_names_the_new_text_at_every_run(hubspot: Simulator, client: HubSpotClient) -> None:
+    assert apply_plan(make_plan(client, file()), client).ok
+    rename(client, "Decision maker", "Decider")
+    hubspot.clear_requests()
+    for _ in range(3):
+        plan = make_plan(client, file())
+        assert problems(plan) == [
+            'labels["Decision maker"]: the label "Decision maker" was renamed to "Decider" in HubSpot: adopt it (write '
+            '"Decider" in the file) or rename it back in HubSpot'
+        ]
+        assert plan.new_labels == []
+        report = apply_plan(plan, client)
+        assert (report.ok, report.retryable) == (False, False)
+    assert writes(hubspot) == []
+    assert apply_plan(make_plan(client, file({"Decider": 2})), client).ok  # adopted
+    rename(client, "Decider", "Decision maker")  # renamed back
+    assert make_plan(client, file()).is_empty
+
+
+def test_the_other_directions_are_brought_in_line(hubspot: Simulator, client: HubSpotClient) -> None:
+    assert apply_plan(make_plan(client, file()), client).ok
+    rename(client, "Decision maker", "Decider")
+    source = file(MAKER, association("deals", "contacts", limit=7))
+    assert apply_plan(make_plan(client, source), client).summary == (
+        "1 direction does not fit the portal. Applied 1 of 1. Settled."
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "inverse"), [("Decider", "Decided by"), ("Maker", "Decided by"), ("Decider", "Made")]
+)
+def test_neither_side_is_created_when_either_was_renamed(
+    hubspot: Simulator, client: HubSpotClient, label: str, inverse: str
+) -> None:
+    source = file(
+        {"Maker": {"limit": 2, "create_missing": True, "inverse": "Made"}},
+        association("companies", "contacts", labels={"Made": {"limit": 1, "create_missing": True, "inverse": "Maker"}}),
+    )
+    assert apply_plan(make_plan(client, source), client).ok
+    rename(client, "Maker", label, inverse)
+    hubspot.clear_requests()
+    plan = make_plan(client, source)
+    assert plan.new_labels == []
+    assert len(plan.unfit) == (label != "Maker") + (inverse != "Made")
+    assert all("was renamed to" in problem for problem in problems(plan))
+    apply_plan(plan, client)
+    assert writes(hubspot) == []
+
+
+def test_a_name_that_the_file_gives_is_recognized(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.add_label("contacts", "companies", label="Decider", name="Decision_Maker")
+    named = {"Boss": {"limit": 2, "create_missing": True, "name": "decision_maker"}}
+    assert "was renamed to" in problems(make_plan(client, file(named)))[0]
+
+
+def test_a_label_with_the_same_number_as_one_of_hubspot_s_own_is_another(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    """HubSpot numbers its own types and the portal's independently; schemas do not say which is which."""
+    here, _ = hubspot.add_label("contacts", "companies", label="Other", name="other")
+    assert here == 1  # as "Primary", whose name HubSpot defines
+    name = next(
+        row.name for row in client.get_association_names("contacts") if row.type_id == 1 and row.name != "other"
+    )
+    plan = make_plan(client, file({"Boss": {"create_missing": True, "name": str(name).replace(" ", "_")}}))
+    assert [label.label for label in plan.new_labels] == ["Boss"]
+
+
+def test_names_are_read_only_where_a_label_would_be_created(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.add_label("contacts", "companies", label="Decision maker", name="made_by_hand")
+    make_plan(client, file())
+    assert not any("schemas" in each for each in sent(hubspot))
+    hubspot.clear_requests()
+    make_plan(client, file({"Other": {"create_missing": True}}))
+    assert sum("schemas" in each for each in sent(hubspot)) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_without_the_scope_the_plan_warns_of_every_label_that_it_may_be(hubspot: Simulator, status: int) -> None:
+    with client_of(hubspot, max_retries=0) as client:
+        assert apply_plan(make_plan(client, file()), client).ok
+        rename(client, "Decision maker", "Decider")
+        hubspot.inject(path="/crm-object-schemas/*", status=status, times=9)
+        plan = make_plan(client, file())
+        assert [label.label for label in plan.new_labels] == ["Decision maker"]
+        assert 'If it was renamed to "Decider", write that text in the file instead' in plan.warnings[0]
+        assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_the_other_side_is_looked_at_where_the_file_does_not_declare_it(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    hubspot.add_label("contacts", "companies", label="Decider", inverse_label="Decided by", name="made_by_hand")
+    labels = {"Decision maker": {"limit": 2, "create_missing": True, "inverse": "Decided by"}}
+    plan = make_plan(client, file(labels))
+    assert plan.new_labels == []
+    assert 'has the label "Decided by" in companies -> contacts already' in problems(plan)[0]
+    labels["Decision maker"]["inverse"] = "decided  by"
+    assert '"decided <U+0020>by" looks like "Decided by"' in problems(make_plan(client, file(labels)))[0]
+
+
+def test_names_of_custom_objects(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.add_object_type("car")
+    source = declare(association("p_car", "contacts", labels={"Driver": {"limit": 1, "create_missing": True}}))
+    assert apply_plan(make_plan(client, source), client).ok
+    (type_id,) = [row.type_id for row in client.get_labels("p_car", "contacts") if row.label == "Driver"]
+    client.update_label("p_car", "contacts", association_type_id=type_id, label="Pilot")
+    assert '"Driver" was renamed to "Pilot"' in problems(make_plan(client, source))[0]
+    assert ("2-130001", "0-1", USER, type_id) in hubspot.limits()
+
+
+def test_the_client_reads_names_with_a_scope_for_schemas_only(hubspot: Simulator, client: HubSpotClient) -> None:
+    here, there = hubspot.add_label("contacts", "companies", label="Boss", inverse_label="Firm", name="boss")
+    names = [(row.type_id, row.name) for row in client.get_association_names("contacts")]
+    assert {(here, "boss"), (there, "boss")} <= set(names)
+    with (
+        client_of(hubspot, access_token=hubspot.issue_token(["crm.objects.contacts.read"])) as another,
+        pytest.raises(HubSpotMissingScopesError),
+    ):
+        another.get_association_names("contacts")
+    with client_of(hubspot, access_token=hubspot.issue_token(["crm.schemas.contacts.read"])) as another:
+        assert len(another.get_association_names("contacts")) == len(names)
+
+
+@pytest.mark.parametrize("version", ["2026-03", "2026-09", "2025-09", "v4"])
+def test_the_client_reads_names_in_every_version(hubspot: Simulator, version: str) -> None:
+    with client_of(hubspot, api_version=version) as client:
+        assert client.get_association_names("contacts")
