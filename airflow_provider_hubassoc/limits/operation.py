@@ -462,8 +462,8 @@ class Wait:
         try:
             self.operation = read(self.operation)
         except HubSpotError as error:
-            # HubSpot sometimes rejects a valid token. It never does so with another status, such as that of a refused
-            # refresh. A second rejection in a row is left to Airflow's retries.
+            # HubSpot sometimes rejects a valid token with 401; a refused refresh (400) is definite.
+            # A second rejection in a row is left to Airflow's retries.
             is_sporadic = error.retryable or (self._token_worked and error.status == 401)
             if isinstance(error, HubSpotAuthenticationError) and is_sporadic:
                 error.retryable = True
