@@ -462,8 +462,10 @@ class Wait:
         try:
             self.operation = read(self.operation)
         except HubSpotError as error:
-            if isinstance(error, HubSpotAuthenticationError) and (error.retryable or self._token_worked):
-                # HubSpot sometimes rejects a valid token. A second rejection in a row is left to Airflow's retries.
+            # HubSpot sometimes rejects a valid token with 401; a refused refresh (400) is definite.
+            # A second rejection in a row is left to Airflow's retries.
+            is_sporadic = error.retryable or (self._token_worked and error.status == 401)
+            if isinstance(error, HubSpotAuthenticationError) and is_sporadic:
                 error.retryable = True
                 if self.failures:
                     raise

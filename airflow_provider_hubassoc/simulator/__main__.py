@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from airflow_provider_hubassoc.simulator.settings import SPEC_VERSIONS
 from airflow_provider_hubassoc.terminal import Parser, seconds, text, whole_number
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ def _parser(program: str) -> Parser:
     add("--processing-seconds", type=seconds(), default=0.0, help="how long a batch is PENDING and PROCESSING")
     add("--stale-seconds", type=seconds(), default=0.0, help="how long reads show the state before a change")
     add("--flip-flop", action="store_true", help="stale reads alternate between old and new")
-    add("--spec-version", default="2026-03", choices=SPEC_VERSIONS, help="version of status links and label rows")
     add("--latency-seconds", type=seconds(3600), default=0.0, help="added to every answer")
     add(
         "--no-status-links",
@@ -126,7 +124,7 @@ def _instructions(simulator: Simulator) -> str:
         "maxToObjectIds": 9,
     }
     return f"""\
-HubSpot simulator (portal {simulator.portal_id}, API {simulator.settings.spec_version})
+HubSpot simulator (portal {simulator.portal_id})
   URL:   {simulator.url}
   token: {simulator.token}
   state: {simulator.url}/_simulator/portal

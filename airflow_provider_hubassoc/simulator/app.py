@@ -15,7 +15,7 @@ from airflow_provider_hubassoc.simulator.faults import JSON_TYPE, Fault, FaultQu
 from airflow_provider_hubassoc.simulator.gateway import Gateway
 from airflow_provider_hubassoc.simulator.object_types import AssociationType
 from airflow_provider_hubassoc.simulator.portal import CATEGORIES, Action, Input, Operation, Portal
-from airflow_provider_hubassoc.simulator.settings import SPEC_VERSIONS, Settings
+from airflow_provider_hubassoc.simulator.settings import API_VERSIONS, Settings
 from airflow_provider_hubassoc.simulator.wire import RequestLog
 
 MAX_INT32 = 2**31 - 1
@@ -143,37 +143,33 @@ def _timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
+def _version(request: Request) -> str:
+    """Return the version of the API in the path called."""
+    return str(request.path_params.get("version", "v4"))
+
+
 def _one_schema(request: Request) -> bool:
     """Whether the version called describes batches with and without errors by one schema, under one status code."""
-    return request.path_params.get("version") == "2025-09"
+    return _version(request) == "2025-09"
 
 
 def _batch_answer(request: Request, settings: Settings, operation: Operation, success: int) -> Response:
     """Return the state of a batch, in the shape HubSpot answers a batch with."""
     done = operation.status in ("COMPLETE", "CANCELED")
     flawed = bool(operation.errors) or operation.status == "CANCELED"
-    purged = operation.action == "purge"
-    if (
-        done
-        and not flawed
-        and not operation.slow
-        and purged
-        and settings.purge_answer == "204"
-        and not _one_schema(request)
-    ):
-        return HubSpotResponse(None, 204, headers=_rate_headers(request))
-    body: dict[str, Any] = {"status": operation.status}
-    # The answer to a purge without errors has no results in the versions that answer it with a body.
-    if operation.action != "purge" or operation.slow or flawed:
-        body["results"] = operation.results if done else []
-    elif settings.purge_answer != "204":
-        body["results"] = json.loads(settings.purge_answer)
+    results = operation.results if done else []
+    if operation.action == "purge" and done and not flawed:
+        if settings.purge_answer != "204":
+            results = json.loads(settings.purge_answer)
+        elif not operation.slow and not _one_schema(request):
+            return HubSpotResponse(None, 204, headers=_rate_headers(request))
+    body: dict[str, Any] = {"status": operation.status, "results": results}
     if operation.errors:
         body |= {"numErrors": len(operation.errors), "errors": operation.errors}
     if operation.slow:
         body["requestedAt"] = _timestamp(operation.requested_at)
         if settings.status_links:
-            path = f"/crm/associations/{settings.spec_version}/definitions/configurations/operations/{operation.id}"
+            path = f"/crm/associations/{_version(request)}/definitions/configurations/operations/{operation.id}"
             body["links"] = {"status": str(request.base_url).rstrip("/") + path}
     if operation.status != "PENDING" and operation.started_at is not None:
         body["startedAt"] = _timestamp(operation.started_at)
@@ -183,11 +179,12 @@ def _batch_answer(request: Request, settings: Settings, operation: Operation, su
     return HubSpotResponse(body, status, headers=_rate_headers(request))
 
 
-def _label_row(settings: Settings, kind: AssociationType) -> dict[str, Any]:
+def _label_row(request: Request, kind: AssociationType) -> dict[str, Any]:
     row: dict[str, Any] = {"category": kind.category, "typeId": kind.type_id, "label": kind.label}
-    if settings.spec_version in ("2026-03", "v4"):
+    version = _version(request)
+    if version in ("2026-03", "v4"):
         row |= {"fromObjectTypeId": kind.from_id, "toObjectTypeId": kind.to_id}
-    elif settings.spec_version == "2026-09":
+    elif version == "2026-09":
         row |= {"fromObjectTypeId": None, "toObjectTypeId": None}
     return row
 
@@ -216,7 +213,7 @@ def _object_schema_routes(portal: Portal, gateway: Gateway) -> APIRouter:
     router = APIRouter()
 
     async def schema(request: Request) -> Response:
-        if request.path_params["version"] not in (*SPEC_VERSIONS, "v3"):
+        if request.path_params["version"] not in (*API_VERSIONS, "v3"):
             raise HTTPException(404, "Not Found")
         headers = gateway.admit(request.headers.get("authorization"), "object schemas")
         return HubSpotResponse(portal.schema(request.path_params["object_type"]), headers=headers)
@@ -230,7 +227,7 @@ def _schema_routes(settings: Settings, portal: Portal, gateway: Gateway) -> APIR
 
     def add(method: str, path: str, handler: Handler) -> None:
         async def endpoint(request: Request) -> Response:
-            if request.path_params.get("version", "v4") not in SPEC_VERSIONS:
+            if _version(request) not in API_VERSIONS:
                 raise HTTPException(404, "Not Found")
             request.state.rate_headers = gateway.admit(request.headers.get("authorization"))
             return await handler(request)
@@ -261,7 +258,7 @@ def _schema_routes(settings: Settings, portal: Portal, gateway: Gateway) -> APIR
         return answer(request, {"results": portal.limits_between(*pair(request))})
 
     async def labels(request: Request) -> Response:
-        return answer(request, {"results": [_label_row(settings, kind) for kind in portal.labels(*pair(request))]})
+        return answer(request, {"results": [_label_row(request, kind) for kind in portal.labels(*pair(request))]})
 
     async def create_label(request: Request) -> Response:
         body, text = await _json_object(request)
@@ -271,7 +268,7 @@ def _schema_routes(settings: Settings, portal: Portal, gateway: Gateway) -> APIR
             label=_field(body, text, "label", str),
             inverse_label=_field(body, text, "inverseLabel", str, required=False),
         )
-        return answer(request, {"results": [_label_row(settings, kind) for kind in created]})
+        return answer(request, {"results": [_label_row(request, kind) for kind in created]})
 
     async def update_label(request: Request) -> Response:
         body, text = await _json_object(request)

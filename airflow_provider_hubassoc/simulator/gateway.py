@@ -43,17 +43,25 @@ _OBJECTS = [
     "users",
 ]
 
-# The schema endpoints ask for any one of these; no crm.schemas.* scope is among them.
+_SENSITIVE = ["appointments.sensitive"] + [
+    f"{one}.{degree}"
+    for one in ("companies", "contacts", "custom", "deals")
+    for degree in ("highly_sensitive", "sensitive")
+]
+_ACTIVITIES = ["calls", "emails", "meetings", "notes", "tasks"]
+
+# The schema endpoints ask for any one of these, the lists of all versions together; no crm.schemas.* is among them.
 SCHEMA_SCOPES = tuple(
     sorted(
         [f"crm.objects.{one}.{right}" for one in _OBJECTS for right in ("read", "write")]
-        + ["contacts", "crm.objects.projects.sensitive.read", "e-commerce", "tickets"]
-        + ["tickets.highly_sensitive", "tickets.sensitive"]
+        + [f"crm.objects.{one}.{right}.v2" for one in _SENSITIVE for right in ("read", "write")]
+        + [f"crm.objects.projects.sensitive.{right}" for right in ("read", "write")]
+        + [f"crm.objects.{one}.read" for one in _ACTIVITIES]
+        + ["contacts", "e-commerce", "media_bridge.read", "tickets", "tickets.highly_sensitive", "tickets.sensitive"]
+        + ["tickets.highly_sensitive.v2", "tickets.sensitive.v2"]
     )
 )
-_SCHEMA_SCOPE = re.compile(
-    r"crm\.objects\.[a-z_.-]+\.(read|write)(\.v2)?|e-commerce|contacts|tickets(\.(highly_)?sensitive)?|media_bridge\.read"
-)
+_SCHEMA_SCOPE = re.compile("|".join(map(re.escape, SCHEMA_SCOPES)))
 
 OBJECT_SCHEMA_SCOPES = tuple(f"crm.schemas.{one}.read" for one in ("companies", "contacts", "custom", "deals"))
 """Object schemas ask for any one of these and some more; HubSpot lists one for each object type."""

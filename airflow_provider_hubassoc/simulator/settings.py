@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-SPEC_VERSIONS = ("2026-03", "2026-09", "2025-09", "v4")
+API_VERSIONS = ("2026-03", "2026-09", "2025-09", "v4")
+"""Versions of the API that are served, all at once: each by its path."""
 
 
 @dataclass
@@ -18,10 +19,8 @@ class Settings:
     :param processing_seconds: how long a batch takes. 0 answers at once; more answers PENDING, then
         PROCESSING from half time, then COMPLETE or CANCELED.
     :param stale_seconds: for how long reads of limits still show the state before a change.
-    :param spec_version: version in status links and shape of label rows: ``2026-03``, ``2026-09``, ``2025-09`` or
-        ``v4``. The HTTP status codes are those of the version in the path of a request.
-    :param purge_answer: ``204`` answers a purge with an empty body; ``[]``, ``[{}]`` or ``["<unknown>"]`` with HTTP 200
-        and a batch with these results.
+    :param purge_answer: ``204`` answers a purge with an empty body, except in version 2025-09, which always answers
+        with a batch; ``[]``, ``[{}]`` or ``["<unknown>"]`` answers with HTTP 200 and a batch with these results.
     :param latency_seconds: added to every answer.
     :param status_links: whether a slow batch carries ``links.status``, a URL that shows its state.
     :param canceled: every batch ends in CANCELED and changes nothing.
@@ -39,7 +38,6 @@ class Settings:
 
     processing_seconds: float = 0.0
     stale_seconds: float = 0.0
-    spec_version: str = "2026-03"
     latency_seconds: float = 0.0
     status_links: bool = True
     canceled: bool = False
@@ -57,7 +55,6 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse what no portal could be."""
         choices: dict[str, tuple[object, ...]] = {
-            "spec_version": SPEC_VERSIONS,
             "partial_status": ("COMPLETE", "CANCELED"),
             "limit_rule_status": (207, 400),
             "create_existing": ("overwrite", "error"),

@@ -1,6 +1,6 @@
-"""Every fault that HubSpot and the network can throw: how it is injected, and what comes of it.
+"""Every fault of HubSpot and the network: how it is injected, and how each entry point handles it.
 
-The one list: the matrix (`test_matrix.py`) proves it, and the table in the README is written from it
+The matrix (`test_matrix.py`) tests this list, and the table in the README is generated from it
 (``python -m tests.faults.catalogue``).
 """
 
@@ -47,36 +47,36 @@ MAX_POLL_FAILURES = 3
 
 
 class Kind(Enum):
-    """What can become of a task, all told."""
+    """How one try of a task can end."""
 
-    SUCCEEDS = "succeeds, after retrying if need be"
-    FAILS = "fails at once, with an error that a retry could not mend"
-    RETRIES = "fails so that Airflow retries it"
-    WAITS = "goes on waiting"
+    SUCCEEDS = "succeeds, possibly after repeated requests"
+    FAILS = "fails immediately with a permanent error"
+    RETRIES = "fails with an error that Airflow retries"
+    WAITS = "continues to wait"
 
 
 class Strikes(Enum):
-    """Where a fault leaves the write that it hits."""
+    """Whether HubSpot carries out a write that meets the fault."""
 
-    REFUSED = "HubSpot has not done it, and says so"
-    BEFORE = "HubSpot has not done it, which nobody can tell from here"
-    AFTER = "HubSpot has done it, which nobody can tell from here"
+    REFUSED = "not carried out, and the answer says so"
+    BEFORE = "not carried out, which the client cannot know"
+    AFTER = "carried out, which the client cannot know"
 
 
 class Portal(Enum):
-    """What the portal holds in the end."""
+    """Limits that the portal holds in the end."""
 
-    AS_ASKED = "as asked"
-    AS_BEFORE = "as before"
-    IN_PART = "what HubSpot took"
+    AS_ASKED = "new limits"
+    AS_BEFORE = "old limits"
+    IN_PART = "the accepted limits"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What becomes of one try of a task.
+    """How one try of a task ends.
 
     :param sent: the requests from the first that the fault hits to the last of the same call, in short (see
-        `ways.World.sent`); None where they cannot be counted, as no connection comes to be.
+        `ways.World.sent`); None if they are not counted.
     """
 
     kind: Kind
@@ -110,17 +110,19 @@ class Strike:
 class Fault:
     """One thing that goes wrong.
 
-    :param inject: makes it go wrong.
-    :param error: what the client raises.
-    :param strikes: what it means for a write.
+    :param inject: causes it.
+    :param error: type of the error that the client raises.
+    :param strikes: whether HubSpot carries out a write that meets it.
     :param repeated: whether the client sends the request again.
+    :param max_repeats: how often, at most.
     :param mends: whether a later try can succeed without anybody changing anything.
-    :param named_time: whether HubSpot, while it lasts, names a time to come back that is too far away to sleep.
+    :param named_time: whether HubSpot, while it lasts, names a time that is too far away to sleep until then.
     :param passes: whether it can be over the next time.
     :param lasts: whether it can be there the next time.
-    :param through: what the code connects to: ``hubspot`` itself, a ``proxy`` before it, or one with ``tls``.
-    :param moves: whether it is a matter of the address in the connection.
+    :param through: where the client connects to: ``hubspot`` itself, a ``proxy`` in front of it, or one with ``tls``.
+    :param moves: whether it changes the address in the connection.
     :param counted: whether its requests can be counted.
+    :param token_worked: whether HubSpot must have accepted the token before; None if that makes no difference.
     :param extra: fields of the connection's extra.
     """
 
@@ -129,6 +131,7 @@ class Fault:
     error: type[HubSpotError]
     strikes: Strikes = Strikes.REFUSED
     repeated: bool = False
+    max_repeats: int = MAX_RETRIES
     mends: bool = False
     named_time: bool = False
     passes: bool = True
@@ -136,11 +139,12 @@ class Fault:
     through: str = "hubspot"
     moves: bool = False
     counted: bool = True
+    token_worked: bool | None = None
     asks_for_token: bool = False
     oauth: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     variant_of: str | None = None
-    """Of faults that differ in the body of the answer only: what they have in common."""
+    """The name in the table shared by faults with the same outcome, of which the short form tests one in each place."""
 
     def __str__(self) -> str:
         return self.name
@@ -150,15 +154,14 @@ class Fault:
 class BatchFault:
     """One thing that is wrong with a batch rather than with a request.
 
-    :param outcome: what becomes of a task that sends it, or that waits for it.
+    :param outcome: how a task ends that sends it or waits for it.
     :param tells: the same for people.
-    :param settings: the simulator's.
-    :param answer: what HubSpot answers to the batch, which it carries out all the same.
-    :param done: False if it does not.
-    :param inputs: what is asked for.
-    :param verify: whether the task waits until the limits are seen in force.
-    :param sync: what becomes of a sync, if that is something else.
-    :param drift: what becomes of a watch for drift; None where it sees nothing of it.
+    :param settings: settings of the simulator.
+    :param answer: HubSpot's answer to the batch, which it carries out.
+    :param done: False if it does not carry out the batch.
+    :param inputs: the inputs of the batch.
+    :param verify: whether the task waits until a read shows the limits.
+    :param drift: outcome of a drift trigger; None if the fault does not concern it.
     """
 
     name: str
@@ -171,7 +174,6 @@ class BatchFault:
     inputs: tuple[dict[str, Any], ...] = (FIVE_COMPANIES, ONE_PRIMARY)
     verify: bool = False
     lost: bool = False
-    sync: Outcome | None = None
     drift: Outcome | None = None
     through: str = "hubspot"
     oauth: bool = False
@@ -242,6 +244,16 @@ def _show_another_certificate(strike: Strike) -> None:
     strike.at_its_time(strike.world.show_another_certificate)
 
 
+def _reject_every_token(strike: Strike) -> None:
+    """Reject the token from the first request on, such as the one that asks which portal it belongs to."""
+    strike.world.hubspot.inject(path="/account-info/*", status=401, body=_NO_CREDENTIALS, times=strike.times)
+    answered(401, _NO_CREDENTIALS)(strike)
+
+
+def _rotate_token(strike: Strike) -> None:
+    strike.at_its_time(strike.world.rotate_token)
+
+
 def _revoke_and_expire(strike: Strike) -> None:
     strike.world.hubspot.revoke(strike.world.hubspot.oauth.refresh_token)
     answered(401, _expired)(strike)
@@ -263,6 +275,7 @@ def _rate_limit(policy: str) -> dict[str, Any]:
     return {"status": "error", "message": message, "errorType": "RATE_LIMIT", "policyName": policy}
 
 
+_NO_CREDENTIALS = _error("credentials not found", "INVALID_AUTHENTICATION")
 _TEN_SECONDLY = _rate_limit("TEN_SECONDLY_ROLLING")
 _HTML = "<html><body><h1>Bad gateway</h1></body></html>"
 
@@ -276,7 +289,7 @@ _unreadable = partial(
 _unwanted = partial(Fault, error=HubSpotRefusedAnswerError, mends=True)
 _refused = partial(Fault, error=HubSpotValidationError, passes=False)
 
-# Those that HubSpot's own gateway answers while HubSpot goes on working strike after the write.
+# Statuses that a gateway answers while HubSpot continues to work strike after the write.
 _GATEWAYS = {
     502: Strikes.AFTER,
     503: Strikes.BEFORE,
@@ -284,6 +297,13 @@ _GATEWAYS = {
     521: Strikes.BEFORE,
     523: Strikes.BEFORE,
     524: Strikes.AFTER,
+}
+_MORE_GATEWAYS = {
+    520: Strikes.AFTER,
+    522: Strikes.BEFORE,
+    525: Strikes.BEFORE,
+    526: Strikes.BEFORE,
+    530: Strikes.BEFORE,
 }
 _BODIES = {"HTML": _HTML, "an empty body": "", "JSON": _error("Please try again later", "SERVICE_UNAVAILABLE")}
 _SHORT = {"timeout": "5,0.3"}
@@ -304,7 +324,7 @@ FAULTS: list[Fault] = [
         strikes=Strikes.BEFORE,
     ),
     Fault(
-        "500 for work that is done",
+        "500 after the write was carried out",
         answered(500, _error("internal error", "INTERNAL"), after=True),
         HubSpotServerError,
         mends=True,
@@ -320,14 +340,34 @@ FAULTS: list[Fault] = [
         for status, strikes in _GATEWAYS.items()
         for what, body in _BODIES.items()
     ),
-    Fault(
-        "401",
-        answered(401, _error("credentials not found", "INVALID_AUTHENTICATION")),
-        HubSpotAuthenticationError,
-        passes=False,
+    *(
+        _unavailable(
+            f"{status} with HTML",
+            answered(status, _HTML, after=strikes is Strikes.AFTER),
+            strikes=strikes,
+            variant_of="520, 522, 525, 526, 530",
+        )
+        for status, strikes in _MORE_GATEWAYS.items()
     ),
     Fault(
-        "refresh token revoked",
+        "401 for a token that has never worked",
+        _reject_every_token,
+        HubSpotAuthenticationError,
+        passes=False,
+        counted=False,
+        token_worked=False,
+    ),
+    Fault(
+        "401 for a token that has worked",
+        answered(401, _NO_CREDENTIALS),
+        HubSpotAuthenticationError,
+        repeated=True,
+        max_repeats=1,
+        mends=True,
+        token_worked=True,
+    ),
+    Fault(
+        "OAuth refresh token revoked",
         _revoke_and_expire,
         HubSpotAuthenticationError,
         passes=False,
@@ -359,20 +399,35 @@ FAULTS: list[Fault] = [
     _refused("437", answered(437, _error("No more than 50 association types are allowed"))),
     _unavailable("connection refused", _refuse_connections, through="proxy", counted=False),
     _unavailable("name not found", _lose_the_name, through="proxy", counted=False, moves=True, passes=False),
-    _unavailable("reset before the request", broken(proxy.reset_before), through="proxy", strikes=Strikes.BEFORE),
-    _unavailable("reset after the request", broken(proxy.reset_after), through="proxy", strikes=Strikes.AFTER),
+    _unavailable(
+        "reset before HubSpot reads the request", broken(proxy.reset_before), through="proxy", strikes=Strikes.BEFORE
+    ),
+    _unavailable("reset instead of the answer", broken(proxy.reset_after), through="proxy", strikes=Strikes.AFTER),
     _unreadable("reset in the middle of the body", broken(proxy.reset_amid_body)),
-    _unavailable("body that stalls", broken(proxy.stall), through="proxy", strikes=Strikes.AFTER, extra=_SHORT),
-    _unavailable("body that trickles", broken(proxy.trickle), through="proxy", strikes=Strikes.AFTER, extra=_SHORT),
-    _unreadable("body that ends early", broken(proxy.end_early)),
+    _unavailable("body stalls", broken(proxy.stall), through="proxy", strikes=Strikes.AFTER, extra=_SHORT),
+    _unavailable("body trickles", broken(proxy.trickle), through="proxy", strikes=Strikes.AFTER, extra=_SHORT),
+    _unavailable(
+        "headers trickle", broken(proxy.trickle_headers), through="proxy", strikes=Strikes.AFTER, extra=_SHORT
+    ),
+    _unavailable(
+        "interim answers (1xx) without end",
+        broken(proxy.interim_answers),
+        through="proxy",
+        strikes=Strikes.AFTER,
+        extra=_SHORT,
+    ),
+    _unavailable("headers without end", broken(proxy.endless_headers), through="proxy", strikes=Strikes.AFTER),
+    _unreadable("body ends early", broken(proxy.end_early)),
     _unreadable("Content-Length too long", broken(proxy.promise_more)),
     _unreadable("Content-Length too short", broken(proxy.promise_less)),
     _unreadable("invalid JSON", answered(body='{"results": [', after=True), through="hubspot"),
-    _unreadable("JSON of another shape", answered(body={"status": ["?"], "results": 5}, after=True), through="hubspot"),
+    _unreadable(
+        "JSON of an unexpected shape", answered(body={"status": ["?"], "results": 5}, after=True), through="hubspot"
+    ),
     _unwanted("body of 100 MB", broken(proxy.huge), through="proxy", strikes=Strikes.AFTER),
     _unwanted("redirect to another origin", answered(302, "", headers=_elsewhere), strikes=Strikes.BEFORE),
     Fault(
-        "certificate that does not verify",
+        "invalid certificate",
         _show_another_certificate,
         HubSpotTLSError,
         passes=False,
@@ -383,7 +438,7 @@ FAULTS: list[Fault] = [
 
 NO_FAULTS: list[Fault] = [
     Fault(
-        "OAuth token that has just expired",
+        "OAuth access token expired",
         answered(401, _expired),
         HubSpotAuthenticationError,
         repeated=True,
@@ -393,13 +448,21 @@ NO_FAULTS: list[Fault] = [
         asks_for_token=True,
     ),
     Fault(
+        "access token rotated in the connection",
+        _rotate_token,
+        HubSpotAuthenticationError,
+        passes=False,
+        through="proxy",
+        counted=False,
+    ),
+    Fault(
         "wrong Content-Type",
         answered(headers=lambda strike: {"Content-Type": "text/html"}),
         HubSpotUnreadableAnswerError,
         passes=False,
     ),
 ]
-"""What the client gets over within the same request."""
+"""Faults that the client handles within the same call."""
 
 
 def _complete(*limits: tuple[int, int]) -> Callable[[World], Any]:
@@ -423,19 +486,23 @@ _SLOW = {"processing_seconds": 0.1, "status_links": False}
 _LINKED = {"processing_seconds": 0.1, "status_links": True}
 _WITH_UNKNOWN_TYPE = (FIVE_COMPANIES, NO_SUCH_TYPE)
 
-_NAMED = "`HubSpotOperationError` at once, with HubSpot's reason for each input; no retry"
+_NAMED = "`HubSpotOperationError` immediately, with HubSpot's reason for each input; no retry"
 _NEVER_SEEN = "Waits until `timeout`, then `HubSpotOperationTimeoutError`, which Airflow retries"
-_PAIR_COUNTS = "Only what HubSpot confirms without contradiction counts; the rest is read from the pair. Succeeds"
-_NOT_FOLLOWED = "The link is not followed, the pair is read instead. Succeeds"
-_VERIFIED = "With `verify`, and in a sync, waits until a read shows every limit; no drift is told. Succeeds"
-_NO_SECOND_CREATE = "What the read does not show is sent as an update, never created again. Succeeds"
+_PAIR_COUNTS = "Accepts results that HubSpot confirms without contradiction and reads the other limits. Succeeds"
+_NOT_FOLLOWED = "Ignores the link and reads the limits instead. Succeeds"
+_VERIFIED = "With `verify`, and in a sync, waits until a read shows every limit; reports no drift. Succeeds"
+_NO_SECOND_CREATE = "Sends limits that a read does not show as an update, never as a second create. Succeeds"
 
 BATCH_FAULTS: list[BatchFault] = [
     BatchFault("207, some inputs refused", _fails_in_part, _NAMED, inputs=_WITH_UNKNOWN_TYPE),
     BatchFault("207, all inputs refused", _fails, _NAMED, inputs=(NO_SUCH_TYPE,)),
     BatchFault("CANCELED at once", _fails, _NAMED, settings={"canceled": True}),
     BatchFault(
-        "some inputs refused after PENDING", _fails_in_part, _NAMED, settings=_LINKED, inputs=_WITH_UNKNOWN_TYPE
+        "some inputs refused after PENDING",
+        _fails_in_part,
+        _NAMED,
+        settings=_LINKED,
+        inputs=_WITH_UNKNOWN_TYPE,
     ),
     BatchFault("CANCELED after PENDING", _fails, _NAMED, settings={**_LINKED, "canceled": True}),
     BatchFault(
@@ -490,7 +557,7 @@ BATCH_FAULTS: list[BatchFault] = [
         "stale reads", _succeeds, _VERIFIED, settings={"stale_seconds": 0.15}, verify=True, drift=Outcome(Kind.WAITS)
     ),
     BatchFault(
-        "reads that flip between old and new",
+        "reads alternate between old and new",
         _succeeds,
         _VERIFIED,
         settings={"stale_seconds": 0.15, "flip_flop": True},
@@ -508,15 +575,16 @@ BATCH_FAULTS: list[BatchFault] = [
 ]
 
 
-# -- what comes of them ----------------------------------------------------------------------------------------
+# -- outcomes ----------------------------------------------------------------------------------------------------
 
 
 def outcome_of_write(fault: Fault, *, lasting: bool) -> Outcome:
-    """Say what becomes of whoever sends a batch and meets a fault."""
+    """Return the outcome of a try whose write meets a fault."""
     token = "T" if fault.asks_for_token else ""
     if fault in NO_FAULTS:
-        return Outcome(Kind.SUCCEEDS, sent=f"C{token}C" if token else "C")
-    repeats = MAX_RETRIES if lasting else 1
+        sent = f"C{token}C" if token else "C"
+        return Outcome(Kind.SUCCEEDS, sent=sent if fault.counted else None)
+    repeats = fault.max_repeats if lasting else 1
     portal = Portal.AS_ASKED if fault.strikes is Strikes.AFTER else Portal.AS_BEFORE
     if not fault.mends:
         return Outcome(Kind.FAILS, fault.error, f"C{token}", portal)
@@ -529,50 +597,57 @@ def outcome_of_write(fault: Fault, *, lasting: bool) -> Outcome:
 
 
 def outcome_of_read(fault: Fault, *, lasting: bool) -> Outcome:
-    """Say what becomes of a single read, such as those before a plan."""
+    """Return the outcome of a try in which a single read, such as those before a plan, meets a fault."""
     token = "T" if fault.asks_for_token else ""
     if fault in NO_FAULTS:
-        return Outcome(Kind.SUCCEEDS, sent=f"R{token}R" if token else "R")
+        sent = f"R{token}R" if token else "R"
+        return Outcome(Kind.SUCCEEDS, sent=sent if fault.counted else None)
     if not fault.mends:
         return Outcome(Kind.FAILS, fault.error, f"R{token}", Portal.AS_BEFORE)
     if (fault.named_time and lasting) or not fault.repeated:
         return Outcome(Kind.RETRIES, fault.error, "R", Portal.AS_BEFORE)
     if lasting:
-        return Outcome(Kind.RETRIES, fault.error, "R" * (1 + MAX_RETRIES), Portal.AS_BEFORE)
+        return Outcome(Kind.RETRIES, fault.error, "R" * (1 + fault.max_repeats), Portal.AS_BEFORE)
     return Outcome(Kind.SUCCEEDS, sent="RR")
 
 
 def outcome_of_wait(fault: Fault, *, lasting: bool) -> Outcome:
-    """Say what becomes of a wait for a batch that HubSpot carries out. Here ``sent`` counts reads: one P each."""
+    """Return the outcome of a wait for a batch that HubSpot carries out. Here ``sent`` has one P for each read."""
     if fault in NO_FAULTS or not lasting:
         return Outcome(Kind.SUCCEEDS)
     if not fault.mends:
         return Outcome(Kind.FAILS, fault.error, "P")
     if fault.named_time:
-        return Outcome(Kind.RETRIES, HubSpotPollError, "P")  # it is beyond the timeout, so that there is no use waiting
+        return Outcome(Kind.RETRIES, HubSpotPollError, "P")  # that time is after the timeout
+    if fault.token_worked:
+        return Outcome(Kind.RETRIES, fault.error)  # after two reads, each of which the client may repeat
     return Outcome(Kind.RETRIES, HubSpotPollError, "P" * MAX_POLL_FAILURES)
 
 
 def why_not(fault: Fault | BatchFault, place: Place, *, lasting: bool) -> str | None:
-    """Say why a fault cannot strike in a place; None if it can."""
+    """Return the reason why a fault cannot strike in a place; None if it can."""
     if isinstance(fault, BatchFault):
         if place.way == "drift trigger":
-            return None if fault.drift else "a watch sends no batch, and knows of none"
+            return None if fault.drift else "a drift trigger sends no batch"
         if place.what == "deferred verification":
             return None if fault.verify else "the batch is over before the verification is deferred"
         is_there = place.hit == ("wait" if place.way.startswith("sensor") else "write")
-        return None if is_there else "it is a matter of the batch, from its answer to its end"
+        return None if is_there else "it concerns a batch from its answer to its end"
+    if fault.token_worked is True and place.strikes_first:
+        return "the token has not been used before"
+    if fault.token_worked is False and place.begins_after and not place.strikes_first:
+        return "the token has worked before"
     if lasting and not fault.lasts:
-        return "it is mended by the first request that meets it"
+        return "it ends with the first request that meets it"
     if not lasting:
         if not fault.passes:
-            return "it does not pass by itself"
+            return "it does not end without help"
         if place.hit == "write" and (not fault.repeated or fault.strikes is Strikes.AFTER):
-            return "the write is not repeated, so that it does not matter whether it lasts"
+            return "the write is not repeated, so the duration makes no difference"
         if place.hit == "read" and not fault.repeated:
-            return "the read is not repeated, so that it does not matter whether it lasts"
+            return "the read is not repeated, so the duration makes no difference"
     if fault.moves and place.same_client:
-        return "the client is open, and its address no longer changes"
+        return "the client keeps its address"
     return None
 
 
@@ -581,57 +656,78 @@ def why_not(fault: Fault | BatchFault, place: Place, *, lasting: bool) -> str | 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- faults -->", "<!-- /faults -->"
 
-_UNKNOWN = "as asked or as before; the retry finds out"
+_UNKNOWN = "unknown; the next try reads them"
+_ON_3_3 = "on Airflow 3.3 the next try starts at the time HubSpot named"
+
+
+_REREAD = "Reads the connection again. If it holds no other token"
 
 
 def _told_of_write(fault: Fault) -> tuple[str, str]:
-    """Say what a user sees of a fault that hits a write, and what the portal holds then."""
+    """Describe what a user sees of a fault during a write, and the limits that the portal holds then."""
     lasting = outcome_of_write(fault, lasting=True)
     error = f"`{fault.error.__name__}`"
     if fault in NO_FAULTS:
-        how = "A new token is fetched and the request sent again" if fault.asks_for_token else "The content counts"
+        if fault.asks_for_token:
+            how = "Fetches a new token and repeats the request"
+        elif fault.error is HubSpotAuthenticationError:
+            how = "Reads the connection again and repeats the request with the new token"
+        else:
+            how = "Reads the content regardless"
         return f"{how}. Succeeds", lasting.portal.value
+    if fault.token_worked:
+        return (
+            "Reads the connection again and repeats the request once after a pause. "
+            f"Then {error}, which Airflow retries",
+            lasting.portal.value,
+        )
+    if fault.error is HubSpotAuthenticationError:
+        return f"{_REREAD}: {error}; no retry", lasting.portal.value
     if lasting.kind is Kind.FAILS:
-        return f"{error} at once; no retry", lasting.portal.value
+        return f"{error} immediately; no retry", lasting.portal.value
     if fault.named_time:
-        slept = "Up to a minute is waited out and the request sent again. Else " if fault.passes else ""
-        return f"{slept}{error}; with Airflow 3.3 the task comes back at the time HubSpot named", lasting.portal.value
+        waits = "Waits up to 60 s and repeats the request. For a longer time: " if fault.passes else ""
+        return f"{waits}{error}; {_ON_3_3}", lasting.portal.value
     if not fault.repeated:
-        return f"{error}; Airflow retries, and the next try reads before it writes", _UNKNOWN
+        return f"{error}; Airflow retries, and the next try reads the limits before it writes", _UNKNOWN
     if fault.strikes is Strikes.REFUSED:
-        return f"Sent again, up to `max_retries` times. Then {error}, which Airflow retries", lasting.portal.value
+        return (
+            f"Repeats the request up to `max_retries` times. Then {error}, which Airflow retries",
+            lasting.portal.value,
+        )
     return (
-        "The pair is read, and what is not in force is sent as an update, up to `max_retries` times. Succeeds as soon "
-        f"as that shows it; else {error}, which Airflow retries",
-        f"as asked; after the error {_UNKNOWN}",
+        "Reads the limits and sends those not in force as an update, up to `max_retries` times. "
+        f"Then {error}, which Airflow retries",
+        f"new limits; after the error {_UNKNOWN}",
     )
 
 
 def _told_of_wait(fault: Fault) -> str:
     lasting = outcome_of_wait(fault, lasting=True)
     if lasting.kind is Kind.SUCCEEDS:
-        return "Goes on"
+        return "Continues"
+    if fault.error is HubSpotAuthenticationError and not fault.token_worked:
+        return f"{_REREAD}: `{fault.error.__name__}`; no retry"
     if lasting.kind is Kind.FAILS:
-        return f"`{fault.error.__name__}` at once; no retry"
+        return f"`{fault.error.__name__}` immediately; no retry"
+    if fault.token_worked:
+        return f"Continues; after two failed reads in a row `{fault.error.__name__}`, which Airflow retries"
     if fault.named_time:
-        return (
-            "Reads again at the time HubSpot named; if that is after `timeout`, `HubSpotPollError`; with Airflow 3.3 "
-            "the task comes back at that time"
-        )
-    return "Goes on; after `max_poll_failures` failed reads in a row `HubSpotPollError`, which Airflow retries"
+        return f"Reads again at the time HubSpot named. If `timeout` is earlier: `HubSpotPollError`; {_ON_3_3}"
+    return "Continues; after `max_poll_failures` failed reads in a row `HubSpotPollError`, which Airflow retries"
 
 
 def table() -> str:
-    """Render the table: faults of the same outcome share a row."""
+    """Render the table: faults with the same outcome share a row."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for fault in [*NO_FAULTS, *FAULTS]:
         name = f"{fault.variant_of} (whatever the body)" if fault.variant_of else fault.name
         names = rows.setdefault((*_told_of_write(fault), _told_of_wait(fault)), [])
         names += [] if name in names else [name]
     for batch in BATCH_FAULTS:
-        rows.setdefault((batch.tells, batch.outcome.portal.value, "the same"), []).append(batch.name)
+        rows.setdefault((batch.tells, batch.outcome.portal.value, "Same"), []).append(batch.name)
     lines = [
-        "| what goes wrong | when it hits a write | the portal then holds | when it hits a read of a wait |",
+        "| Fault | During a write | Portal afterwards | During a read while waiting |",
         "|---|---|---|---|",
         *(f"| {_joined(names)} | {write} | {portal} | {wait} |" for (write, portal, wait), names in rows.items()),
     ]
@@ -639,15 +735,17 @@ def table() -> str:
 
 
 def _joined(names: list[str]) -> str:
-    """Join names, those of gateways by their numbers."""
+    """Join names; statuses of gateways are listed first."""
     suffix = " (whatever the body)"
-    numbers = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
+    numbers = sorted(
+        number for name in names if name.endswith(suffix) for number in name.removesuffix(suffix).split(", ")
+    )
     others = [name for name in names if not name.endswith(suffix)]
     return "; ".join([f"{', '.join(numbers)}{suffix}" if numbers else "", *others]).strip("; ")
 
 
 def in_readme(text: str) -> str:
-    """Return the text of the README with the table in its place."""
+    """Return the text of the README with the table replaced."""
     place = re.compile(f"{BEGIN}.*?{END}", re.DOTALL)
     if not place.search(text):
         raise ValueError(f"README.md has no {BEGIN} and {END}")

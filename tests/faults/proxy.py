@@ -252,6 +252,30 @@ def trickle(proxy: Proxy, connection: socket.socket, request: bytes) -> None:
         proxy.pause(0.05)
 
 
+def trickle_headers(proxy: Proxy, connection: socket.socket, request: bytes) -> None:
+    """Send the headers byte after byte, each in time, so that their end is never reached."""
+    proxy.forward(connection, request)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Filler: ")
+    while not proxy._stopping.is_set():
+        connection.sendall(b".")
+        proxy.pause(0.05)
+
+
+def interim_answers(proxy: Proxy, connection: socket.socket, request: bytes) -> None:
+    """Send interim answers only."""
+    proxy.forward(connection, request)
+    while not proxy._stopping.is_set():
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        proxy.pause(0.05)
+
+
+def endless_headers(proxy: Proxy, connection: socket.socket, request: bytes) -> None:
+    proxy.forward(connection, request)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    for number in range(_HUGE // 32768):
+        connection.sendall(b"X-Filler-%d: %s\r\n" % (number, b"x" * 32768))
+
+
 def end_early(proxy: Proxy, connection: socket.socket, request: bytes) -> None:
     head, body = _parted(proxy.forward(connection, request))
     connection.sendall(head + body[: len(body) // 2])

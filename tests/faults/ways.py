@@ -112,6 +112,13 @@ class World:
         connection = {"conn_type": "hubspot", "host": address, "password": self._token, "extra": extra}
         self._environment.setenv("AIRFLOW_CONN_HUBSPOT_DEFAULT", json.dumps(connection))
 
+    def rotate_token(self) -> None:
+        """Revoke the access token and store another one in the connection."""
+        self.hubspot.revoke(self._token)
+        self._token = self.hubspot.issue_token()
+        self.secrets.append(self._token)
+        self.connect_to(self.address)
+
     def show_another_certificate(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             self.proxy.tls, _ = certificate(Path(folder))
@@ -279,6 +286,7 @@ class Place:
     :param links: whether the wait has a status link to read.
     :param ordered: whether every fault has to wait for that, as requests of the same kind come before.
     :param looks: how many processes look first: a fault that passes strikes each of them.
+    :param strikes_first: whether the fault strikes the first request that a process makes with the token.
     """
 
     way: str
@@ -290,6 +298,7 @@ class Place:
     links: bool = False
     ordered: bool = False
     looks: int = 1
+    strikes_first: bool = False
     what: str = ""
 
     def __str__(self) -> str:
@@ -468,23 +477,23 @@ def _watch(world: World, *, settle: float, patient: bool) -> Iterator[Shown]:
 
 
 PLACES = [
-    Place("hook", "write", hook_write, WRITES),
+    Place("hook", "write", hook_write, WRITES, strikes_first=True),
     Place("hook", "wait", hook_wait, READS, WRITES, same_client=True, links=True),
-    Place("hook", "read", hook_read, READS),
+    Place("hook", "read", hook_read, READS, strikes_first=True),
     Place("operator in the worker", "write", operator(deferrable=False), WRITES),
     Place("operator in the worker", "wait", operator(deferrable=False), READS, WRITES, same_client=True, links=True),
     Place("operator deferred", "write", operator(deferrable=True), WRITES),
     Place("operator deferred", "wait", operator(deferrable=True), READS, WRITES),
-    Place("sensor poke", "wait", sensor(mode="poke"), READS, WRITES, links=True),
-    Place("sensor reschedule", "wait", sensor(mode="reschedule"), READS, WRITES),
-    Place("sensor deferrable", "wait", sensor(deferrable=True), READS, WRITES, links=True, looks=2),
+    Place("sensor poke", "wait", sensor(mode="poke"), READS, WRITES, links=True, strikes_first=True),
+    Place("sensor reschedule", "wait", sensor(mode="reschedule"), READS, WRITES, strikes_first=True),
+    Place("sensor deferrable", "wait", sensor(deferrable=True), READS, WRITES, links=True, looks=2, strikes_first=True),
     Place("sync apply", "read", sync(deferrable=False), READS),
     Place("sync apply", "write", sync(deferrable=False), WRITES, READS, same_client=True),
     Place(
         "sync apply", "wait", sync(deferrable=False), READS, WRITES, same_client=True, ordered=True, what="verification"
     ),
     Place("sync apply", "wait", sync(deferrable=True), READS, WRITES, ordered=True, what="deferred verification"),
-    Place("drift trigger", "wait", drift, READS),
+    Place("drift trigger", "wait", drift, READS, strikes_first=True),
 ]
 
 WAYS = list(dict.fromkeys(place.way for place in PLACES))

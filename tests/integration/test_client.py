@@ -29,7 +29,7 @@ def api_version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def portal(api_version: str) -> Iterator[Simulator]:
-    with Simulator(spec_version=api_version) as simulator:
+    with Simulator() as simulator:
         yield simulator
 
 

@@ -14,7 +14,7 @@ class Api:
 
     def __init__(self, hubspot: Simulator, token: str | None = None, root: str | None = None) -> None:
         self.hubspot = hubspot
-        self.root = root or f"/crm/associations/{hubspot.settings.spec_version}"
+        self.root = root or "/crm/associations/2026-03"
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"Bearer {token or hubspot.token}"

@@ -60,7 +60,22 @@ def test_revoke(api, hubspot):
 
 
 @pytest.mark.parametrize(
-    "scope", ["crm.objects.contacts.read", "crm.objects.custom.write", "crm.objects.contacts.sensitive.read"]
+    "scope",
+    [
+        "crm.objects.contacts.read",
+        "crm.objects.custom.write",
+        "crm.objects.contacts.sensitive.read.v2",
+        "crm.objects.deals.highly_sensitive.write.v2",
+        "crm.objects.projects.sensitive.read",
+        "crm.objects.notes.read",
+        "contacts",
+        "e-commerce",
+        "media_bridge.read",
+        "tickets",
+        "tickets.sensitive",
+        "tickets.highly_sensitive",
+        "tickets.highly_sensitive.v2",
+    ],
 )
 def test_any_one_object_scope_is_enough(hubspot, scope):
     api = Api(hubspot, hubspot.issue_token(scopes=[scope]))
@@ -71,12 +86,16 @@ def test_any_one_object_scope_is_enough(hubspot, scope):
     assert body["errors"][0]["context"]["requiredGranularScopes"] == ["oauth"]
 
 
-def test_missing_scopes(hubspot):
-    api = Api(hubspot, hubspot.issue_token(scopes=["oauth", "crm.schemas.contacts.write"]))
+@pytest.mark.parametrize(
+    "scope", ["crm.schemas.contacts.write", "crm.objects.owners.read", "crm.objects.contacts.read.v3"]
+)
+def test_missing_scopes(hubspot, scope):
+    api = Api(hubspot, hubspot.issue_token(scopes=["oauth", scope]))
     assert api.call("GET", DETAILS).status_code == 200
     body = error_of(api.batch("create", "contacts/deals", limit(4, 1)), 403)
     assert body["category"] == "MISSING_SCOPES"
-    assert "crm.objects.contacts.read" in body["errors"][0]["context"]["requiredGranularScopes"]
+    required = body["errors"][0]["context"]["requiredGranularScopes"]
+    assert {"contacts", "crm.objects.contacts.read", "crm.objects.contacts.sensitive.read.v2"} <= set(required)
     assert hubspot.limits() == {}
 
 

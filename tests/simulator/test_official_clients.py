@@ -10,11 +10,6 @@ from hubspot.crm.associations.v4 import schema
 PAIR = ("contacts", "companies")
 
 
-@pytest.fixture(params=["2026-03", "v4"])
-def hubspot(request, simulate):
-    return simulate(spec_version=request.param).hubspot
-
-
 @pytest.fixture
 def client(hubspot):
     """The one of PyPI's hubspot-api-client; it speaks v4 (of a create answered with 200 it returns None)."""

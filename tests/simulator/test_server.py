@@ -283,7 +283,7 @@ def test_command_line(signum):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--spec-version", "2019-01"], "invalid choice"),
+        (["--partial-status", "PENDING"], "invalid choice"),
         (["--processing-seconds", "-1"], "--processing-seconds: must be a number of seconds from 0"),
         (["--port", "70000"], "--port: must be a whole number from 0 to 65535"),
         (["--rate-limit", "0"], "--rate-limit: must be a whole number from 1"),

@@ -43,8 +43,8 @@ def test_every_path_has_every_endpoint(hubspot, root):
         ("2025-09", [200, 200, 200], 200),
     ],
 )
-def test_status_codes(simulate, version, codes, flawed):
-    api = simulate(spec_version=version)
+def test_status_codes(hubspot, version, codes, flawed):
+    api = Api(hubspot, root=f"/crm/associations/{version}")
     answers = [
         api.batch("create", "contacts/companies", limit(279, 5)),
         api.batch("update", "contacts/companies", limit(279, 6)),
@@ -52,7 +52,7 @@ def test_status_codes(simulate, version, codes, flawed):
     ]
     assert [one.status_code for one in answers] == codes
     if codes[2] == 200:
-        assert set(answers[2].json()) == {"status", "startedAt", "completedAt"}
+        assert set(answers[2].json()) == {"status", "results", "startedAt", "completedAt"}
     for action, value in (("create", 5), ("update", 5), ("purge", None)):
         answer = api.batch(action, "contacts/companies", limit(4, value))
         assert answer.status_code == flawed
@@ -60,9 +60,24 @@ def test_status_codes(simulate, version, codes, flawed):
         assert answer.json()["results"] == []
 
 
+@pytest.mark.parametrize("root", ROOTS)
+def test_status_links_stay_in_the_version_called(simulate, root):
+    hubspot = simulate(processing_seconds=60).hubspot
+    api = Api(hubspot, root=root)
+    link = api.batch("create", "contacts/companies", limit(279, 5)).json()["links"]["status"]
+    version = "v4" if "v4" in root else root.rpartition("/")[2]
+    assert link.startswith(f"{hubspot.url}/crm/associations/{version}/definitions/configurations/operations/")
+    assert api.call("GET", link).json()["status"] == "PENDING"
+
+
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("seconds", [0, 0.02])
 @pytest.mark.parametrize("results", ["[]", "[{}]", '["<unknown>"]'])
-def test_a_purge_with_results_that_are_no_limits(simulate, results):
-    answer = simulate(purge_answer=results).batch("purge", "contacts/companies", limit(279))
+def test_a_purge_with_results_that_are_no_limits(simulate, results, seconds, root):
+    api = Api(simulate(purge_answer=results, processing_seconds=seconds).hubspot, root=root)
+    answer = api.batch("purge", "contacts/companies", limit(279))
+    while answer.json()["status"] != "COMPLETE":
+        answer = api.call("GET", answer.json()["links"]["status"])
     assert answer.status_code == 200
     assert answer.json()["results"] == json.loads(results)
 
@@ -71,7 +86,6 @@ def test_a_purge_with_results_that_are_no_limits(simulate, results):
     "options",
     [
         {"purge_answer": "200"},
-        {"spec_version": "2027-03"},
         {"partial_status": "PENDING"},
         {"limit_rule_status": 500},
         {"create_existing": "ignore"},
