@@ -49,7 +49,7 @@ def drift_watchers(
 
     watchers = []
     hubspot_conn_id = hubspot_conn_id.strip()
-    loaded = load_config(config)
+    loaded = load_config(config, on_warning=lambda problem: log.warning("Drift watchers: %s", problem))
     if note := loaded.portal_note(hubspot_conn_id, named=portal):
         log.info("Drift watchers of connection %s: %s", hubspot_conn_id, note)
     for association in loaded.for_portal(hubspot_conn_id, named=portal).associations:

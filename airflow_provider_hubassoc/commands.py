@@ -131,6 +131,8 @@ class Command:
     def plan(self) -> int:
         """Show what would change."""
         options = self._options
+        if options.json and options.markdown:
+            raise UsageError("give one of --json and --markdown")
         if options.summary and not options.markdown:
             raise UsageError("--summary shortens --markdown: give both")
         output = _output_path(options.output)
@@ -172,6 +174,9 @@ class Command:
                 plan = self._make_plan(config, client)
             if not plan.is_empty and not options.yes:
                 self._ask(plan, is_from_stdin)
+                plan = self._held_against_the_portal(
+                    plan, client, plan.portal_id
+                )  # somebody may have changed it meanwhile
             elif not options.json:
                 self._print(plan.to_rich(), self._document)
             self._writes = len(plan.writes) + len(plan.new_labels)
@@ -338,7 +343,14 @@ class Command:
             raise ConfigError(error.problems, error.source or _name(options.file)) from None
 
     def _rebased(self, plan: Plan, client: HubSpotClient) -> Plan:
-        portal_id = self._portal_id(client)
+        return self._held_against_the_portal(plan, client, self._portal_id(client))
+
+    def _held_against_the_portal(self, plan: Plan, client: HubSpotClient, portal_id: int | None) -> Plan:
+        """Read the portal again.
+
+        :param portal_id: of the portal that is read; None if it is not known.
+        :raises StalePlanError: if it has changed since the plan was made.
+        """
         with terminal.progress() as progress:
             state = read_again(
                 plan,

@@ -666,10 +666,19 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     def _new_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.apply import read_state
         from airflow_provider_hubassoc.limits.config import load_config
+        from airflow_provider_hubassoc.limits.inputs import LimitInputsError
         from airflow_provider_hubassoc.limits.plan import build_plan
 
-        whole = load_config(self.config)
+        whole = load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem))
         implied = (self.hubspot_conn_id, portal_id)
+        if portal_id is None and self.portal is None and whole.portals and whole.portal_key(*implied) is None:
+            # Overrides that are found by the portal's id would go unnoticed.
+            raise LimitInputsError(
+                [
+                    "portal: the file has overrides for portals, and the token may not read to which portal it "
+                    'belongs; name the portal, or give the token the scope "oauth"'
+                ]
+            )
         if note := whole.portal_note(*implied, named=self.portal):
             self.log.info("%s", note)
         config = whole.for_portal(*implied, named=self.portal).with_missing_labels(self.create_missing_labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -116,6 +116,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         self._watch: Wait | None = None
         self._saved: tuple[Any, ...] | None = None
         with mistakes_fail_parsing(self.task_id) as mistakes:
+            self._convert_airflows_own(mistakes, kwargs)
             pair = (from_object_type, to_object_type, inputs)
             if (operation is None) is any(each is None for each in pair) or (operation and any(pair)):
                 mistakes.add("operation: give either operation, or from_object_type, to_object_type and inputs")
@@ -187,6 +188,15 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             ) from error
 
     # -- arguments --
+
+    def _convert_airflows_own(self, mistakes: Mistakes, given: Mapping[str, Any]) -> None:
+        """Convert the booleans of Airflow's own sensor, for which any text would be true."""
+        from airflow_provider_hubassoc.limits.inputs import parse_boolean
+
+        for name in ("soft_fail", "silent_fail", "never_fail", "exponential_backoff"):
+            if isinstance(given.get(name), str):
+                with mistakes.collected():
+                    setattr(self, name, parse_boolean(name, given[name]))
 
     def _resolve_arguments(self) -> None:
         """Convert the rendered arguments.

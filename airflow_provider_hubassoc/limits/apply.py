@@ -60,6 +60,7 @@ from airflow_provider_hubassoc.limits.plan import (
     near_labels,
     needs_labels,
     trouble,
+    twins,
     why_blocked,
 )
 from airflow_provider_hubassoc.limits.source import show
@@ -254,9 +255,11 @@ def read_state(
         Direction(each.from_object_type, each.to_object_type): each for each in config.for_portal().associations
     }
 
+    in_two_spellings = twins(list(associations))
+
     def read(direction: Direction, pacer: Pacer) -> DirectionState:
         limits = pacer.call(lambda: client.get_limits(*direction))
-        wanted = needs_labels(associations[direction], limits)
+        wanted = direction in in_two_spellings or needs_labels(associations[direction], limits)
         return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if wanted else None)
 
     state = _read_each(associations, read, client, max_concurrency, progress, sleep)

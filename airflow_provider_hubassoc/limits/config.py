@@ -301,6 +301,11 @@ class LabelConfig(_Strict):
         return {"anyOf": [*full["properties"]["limit"]["anyOf"], full]}
 
     @property
+    def is_created(self) -> bool:
+        """Whether the label is created where the portal lacks it: never if its limit is empty or null."""
+        return self.create_missing and not (self.limit is None and "limit" in self.model_fields_set)
+
+    @property
     def is_on_purpose(self) -> bool:
         """Whether the file says something of the label; an empty value, which may be a slip, says nothing."""
         says_how = self.model_fields_set & {"inverse", "name"} and "limit" not in self.model_fields_set
@@ -512,13 +517,17 @@ def _merged_label(base: LabelConfig | None, over: LabelConfig) -> LabelConfig:
 
 
 def load_config(
-    source: str | Path | Mapping[str, Any] | LimitsConfig, *, portal: str | int | None = None
+    source: str | Path | Mapping[str, Any] | LimitsConfig,
+    *,
+    portal: str | int | None = None,
+    on_warning: Callable[[Problem], None] | None = None,
 ) -> LimitsConfig:
     """Read declared limits, and refuse them with every mistake at once.
 
     :param source: the path of a YAML or JSON file; its text (anything with a line break or a leading brace); a
         dict; or what an earlier call returned.
     :param portal: what the portal is called in the file's ``portals``: its id or its connection's.
+    :param on_warning: called with each warning, such as an empty value.
     :return: what is declared for the portal; without ``portal`` the whole file
         (:meth:`LimitsConfig.for_portal` comes later then).
     :raises ConfigError: with every mistake of the file, whichever portal it is about; if it has no such portal.
@@ -530,6 +539,8 @@ def load_config(
         checked, problems = _check(document)
         if checked is None:
             raise ConfigError([problem for problem in problems if problem.severity == "error"], document.name)
+        for problem in problems if on_warning is not None else ():
+            on_warning(problem)  # type: ignore[misc]  # the condition stands in the line above
         config = checked
     return config if portal is None else config.for_portal(named=portal)
 

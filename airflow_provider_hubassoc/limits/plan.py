@@ -165,7 +165,11 @@ class Change(_InDirection):
             return f"{number} (unlabeled)" if self.unlabeled else f'{number} "{self.label}"'
         if self.unlabeled:
             return "(unlabeled)"
-        return self.label if self.label is not None else number
+        if self.label is not None:
+            return self.label
+        # HubSpot publishes the texts of its own labels, so an approver need not look the number up.
+        texts = published_texts().get(self.type_id or 0) if self.category == "HUBSPOT_DEFINED" else None
+        return f'{number} "{texts[0]}"' if texts else number
 
     @property
     def is_write(self) -> bool:
@@ -459,8 +463,9 @@ class Plan(_Json):
         :raises StalePlanError: with every difference.
         """
         reasons: list[str] = []
-        if None not in (self.portal_id, state.portal_id) and self.portal_id != state.portal_id:
-            reasons.append(f"it was made for portal {self.portal_id}, this is portal {state.portal_id}")
+        if self.portal_id is not None and self.portal_id != state.portal_id:
+            this = "the token may not read which portal this is" if state.portal_id is None else "this is portal"
+            reasons.append(f"it was made for portal {self.portal_id}, {this} {state.portal_id or ''}".rstrip())
         changes: list[Change] = []
         for direction, now in state.directions.items():
             mine = [change for change in self.changes if change.direction == direction]
@@ -534,7 +539,7 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
     for name, label in association.labels.items():
         found = {row.identity for row in limits if row.label == name}
         named |= found
-        if label.limit is None and not label.create_missing:
+        if label.limit is None and not label.is_created:
             missing_null = missing_null or not found
             continue
         if len(found) != 1:
@@ -585,7 +590,8 @@ def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False)
             if resolver.problems:
                 found[direction] = resolver.problems
         if not found:
-            found = _spelled_twice(changes)
+            read = {direction: each for direction, each in state.directions.items() if direction not in unfit}
+            found = _spelled_twice(changes, read)
         if not found:
             break
         unfit |= found
@@ -643,13 +649,18 @@ class _Resolver:
     def changes(self, prune: bool) -> list[Change]:
         """Return every limit of the direction."""
         declared: dict[TypeIdentity | str, int | None] = {}
-        for what, key, limit, place in self._declared():
+        declarations = self._declared()
+        for what, key, limit, place in declarations:
             if key in declared:
                 self._problem(
                     what, "names an association type that is declared under another name already; keep one", place
                 )
             declared[key] = limit
         unmanaged = self._unmanaged(prune)
+        for what, key, _, place in declarations:
+            if key in unmanaged:
+                message = "has a limit here and null (not managed) under another name of the same association type"
+                self._problem(what, f"{message}; keep one", place)
         actual = self._state.in_force
         changes = []
         for key, target in declared.items():
@@ -686,7 +697,7 @@ class _Resolver:
             if unlabeled:
                 found.append(("limit", unlabeled, _target_of(association.limit), association.place))
         for name, label in association.labels.items():
-            if label.limit is None and not label.create_missing:
+            if label.limit is None and not label.is_created:
                 continue
             key = self._find_label(name, label)
             if key is not None and label.limit is not None:
@@ -711,10 +722,10 @@ class _Resolver:
                 continue
             types = _by_label(self._state, name) or _by_published_text(self._state, self._direction, name)
             found |= set(types)
-            if types or (label.create_missing and not self.problems):
+            if types or (label.is_created and not self.problems):
                 continue
             near = near_labels(name, _labelled(self._state))
-            if near and not label.create_missing:
+            if near and not label.is_created:
                 self._problem(f"labels[{show(name)}]", look_alike(name, near), label.place)
             elif prune and any(self._labels.get(identity) for identity in self._state.in_force):
                 self._missing_unmanaged = True
@@ -990,7 +1001,7 @@ def _new_labels(
                 _by_label(here, name) or _by_published_text(here, direction, name) or near_labels(name, _labelled(here))
             )
             is_new = not is_there and (direction.canonical, name) not in blocked
-            if not label.create_missing or not is_new or any(name in _sides(made, direction) for made in found):
+            if not label.is_created or not is_new or any(name in _sides(made, direction) for made in found):
                 continue
             inverse = label.inverse or next((text for text, other in others.items() if other.inverse == name), None)
             other = others.get(inverse or name, LabelConfig())
@@ -1053,23 +1064,28 @@ def internal_name(direction: Direction, label: str) -> str:
 # -- the whole -------------------------------------------------------------------------------------------------
 
 
-def _spelled_twice(changes: Sequence[Change]) -> dict[Direction, list[str]]:
+def _spelled_twice(changes: Sequence[Change], states: Mapping[Direction, DirectionState]) -> dict[Direction, list[str]]:
     """Find directions that turn out to be one, such as from ``p_car`` and from ``2-123``; both are unfit.
 
     Only the portal knows: one association type shows up in both.
     """
     problems: dict[Direction, list[str]] = {}
-    first: dict[TypeIdentity, Change] = {}
-    for change in changes:
-        if change.identity is None:
-            continue
-        other = first.setdefault(change.identity, change)
-        same = all(map(_may_be_same, change.direction, other.direction))
-        if other.direction != change.direction and same:
-            for one, two in ((change.direction, other.direction), (other.direction, change.direction)):
-                message = f"{change.category} {change.type_id} is in {two} as well, which has the same object types"
+    first: dict[TypeIdentity, Direction] = {}
+    there = [(change.identity, change.direction) for change in changes if change.identity is not None]
+    there += [(row.identity, direction) for direction, state in states.items() for row in _rows_of(state)]
+    for identity, direction in there:
+        other = first.setdefault(identity, direction)
+        if other != direction and all(map(_may_be_same, direction, other)):
+            for one, two in ((direction, other), (other, direction)):
+                message = f"{identity[0]} {identity[1]} is in {two} as well, which has the same object types"
                 problems.setdefault(one, [f"{message}; use one spelling"])
     return problems
+
+
+def twins(directions: Sequence[Direction]) -> set[Direction]:
+    """Return the directions that may be the same as another one in other words; their labels have to be read."""
+    custom = [each for each in directions if not all(normalize(end).startswith("0-") for end in each)]
+    return {one for one in custom for other in custom if one != other and all(map(_may_be_same, one, other))}
 
 
 def _may_be_same(one: str, other: str) -> bool:
