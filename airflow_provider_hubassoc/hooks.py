@@ -350,7 +350,10 @@ def _values_of(connection: Connection) -> dict[str, Any]:
         raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not JSON.") from None
     if not isinstance(extra, dict):
         raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not a JSON object.")
-    mask_secret(extra)
+    # Airflow masks secrets as they are stored; the client uses them without white space at their ends.
+    mask_secret({name: value.strip() if isinstance(value, str) else value for name, value in extra.items()})
+    if password := (connection.password or "").strip():
+        mask_secret(password)
     values: dict[str, Any] = {name: extra.get(name) for name in _EXTRA_FIELDS}
     host = (connection.host or "").strip()
     if host and "://" not in host and connection.schema in ("http", "https"):

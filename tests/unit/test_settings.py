@@ -96,6 +96,8 @@ def test_plain_http_leads_to_loopback_only(host: str) -> None:
         "file:///etc/passwd",
         "https://",
         "https://api.hubapi.com/crm",
+        "api.hubapi.com/crm/v4",
+        "api.hubapi.com?a=4714",
         "https://api.hubapi.com?a=4714",
         "https://api.hubapi.com#4714",
         "https://user:canary-4714@api.hubapi.com",
