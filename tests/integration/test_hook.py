@@ -172,7 +172,7 @@ def test_every_mistake_is_told_at_once_by_field() -> None:
             connection(host="https://user:canary@eu.example.com", password="canary-word"),
             "host: must be an address without",
         ),
-        (connection(host="eu.example.com:1", port=2, password="canary-word"), "host: must be an address with a port"),
+        (connection(host="eu.example.com:1", port=2, password="canary-word"), "host: must be an address whose port"),
         (connection(password="canary-word", extra="{'proxy': 'canary'}"), "extra is not JSON"),
         (connection(password="canary-word", extra="[" * 9999), "extra is not JSON"),
         (connection(password="canary-word", extra='["canary"]'), "extra is not a JSON object"),

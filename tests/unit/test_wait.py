@@ -240,10 +240,18 @@ def test_a_completed_batch_that_is_to_be_verified_is_read_at_once() -> None:
 
 def test_only_the_first_rejection_of_a_token_that_has_worked_is_a_failed_read() -> None:
     wait = wait_for(token_worked=True)
-    wait.poll(failing(HubSpotAuthenticationError("x")))
+    wait.poll(failing(HubSpotAuthenticationError("x", status=401)))
     assert wait.failures == 1
     wait.poll(unchanged)
-    wait.poll(failing(HubSpotAuthenticationError("x")))
+    wait.poll(failing(HubSpotAuthenticationError("x", status=401)))
     assert wait.failures == 1
     with pytest.raises(HubSpotAuthenticationError):
-        wait.poll(failing(HubSpotAuthenticationError("x")))
+        wait.poll(failing(HubSpotAuthenticationError("x", status=401)))
+
+
+def test_a_refused_refresh_ends_the_wait_at_once() -> None:
+    """It is definite, although the token worked when the batch was sent."""
+    wait = wait_for(token_worked=True)
+    with pytest.raises(HubSpotAuthenticationError) as raised:
+        wait.poll(failing(HubSpotAuthenticationError("x", status=400, category="BAD_REFRESH_TOKEN")))
+    assert not raised.value.retryable
