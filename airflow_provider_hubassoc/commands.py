@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -147,9 +148,9 @@ class Command:
         else:
             self._print(plan.to_rich(show_unchanged=options.all), self._document)
         if options.json or options.markdown:
-            for unfit in plan.unfit:
-                for problem in unfit.problems:
-                    say(f"Error: {problem}")
+            for problem in (problem for unfit in plan.unfit for problem in unfit.problems):
+                placed = _PLACED.fullmatch(problem)
+                say(f"{placed['place']}: error: {placed['text']}" if placed else f"Error: {problem}")
         if plan.unread or plan.unfit:
             return ERROR
         return PENDING if options.detailed_exitcode and not plan.is_empty else DONE
@@ -429,7 +430,7 @@ def _config_error_text(error: ConfigError, say_problems: Callable[[str], None] |
 def _place(file: str, problem: Problem) -> str:
     """Return where a problem is, in the form that editors and CI systems know: ``limits.yaml:12:7``."""
     place = getattr(problem, "source", "") or file
-    for number in (problem.line, getattr(problem, "column", None)):
+    for number in (problem.line, problem.column):
         if number is None:
             break
         place += f":{number}"
@@ -441,6 +442,10 @@ def _problem_text(problem: Problem) -> str:
     return f"{f'{problem.path}: ' if problem.path else ''}{found}{problem.message}"
 
 
+_PLACED = re.compile(r"(?P<place>.+?:\d+:\d+): (?P<text>.*)", re.DOTALL)
+"""A problem of a plan that begins with its place in the file."""
+
+
 def _problem_line(file: str, problem: Problem) -> str:
     return f"{_place(file, problem)}: {problem.severity}: {_problem_text(problem)}"
 
@@ -450,7 +455,7 @@ def _problem_json(file: str, problem: Problem) -> dict[str, Any]:
         "file": file,
         "severity": problem.severity,
         "line": problem.line,
-        "column": getattr(problem, "column", None),
+        "column": problem.column,
         "path": problem.path,
         "found": problem.found,
         "message": problem.message,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
@@ -34,10 +35,11 @@ class HubSpotObjectSettingsLink(BaseOperatorLink):
 
         from airflow_provider_hubassoc.hubspot.object_types import normalize
 
-        portal = getattr(operator, "known_portal", None)
-        if portal is None:  # the process that resumes a task; its XCom has been there since before the deferral
+        # Looking for an XCom that is missing leaves an error in the log, so a task that has none says so.
+        portal = getattr(operator, "known_portal", {})
+        if portal is None:
             portal = XCom.get_value(ti_key=ti_key, key=PORTAL_XCOM_KEY)
-        if not isinstance(portal, dict) or not re.fullmatch(r"[\w.-]+", str(portal.get("ui_domain") or "")):
+        if not isinstance(portal, Mapping) or not re.fullmatch(r"[\w.-]+", str(portal.get("ui_domain") or "")):
             return ""
         object_type_id = normalize(str(getattr(operator, "from_object_type", "")))
         return self.url.format(

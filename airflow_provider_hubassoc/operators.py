@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator, conf
@@ -52,8 +54,16 @@ class _HubSpotOperator(BaseOperator):
     _killed = False
     _ends_at = math.inf
     _began = 0.0
-    known_portal: dict[str, Any] | None = None
-    """What this process knows of the portal, for the extra link; None in a process that resumes after a deferral."""
+    known_portal: Mapping[str, Any] | None = MappingProxyType({})
+    """What this process knows of the portal, for the extra link; None where XCom has it, since before a deferral."""
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, or fail because the trigger did."""
+        from airflow_provider_hubassoc.limits.inputs import stripped
+
+        self.known_portal = None
+        self.hubspot_conn_id = stripped(self.hubspot_conn_id)
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """End the wait. HubSpot cannot cancel a batch, so there is nothing to stop over there."""
@@ -242,7 +252,6 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         :raises HubSpotError: any other error of HubSpot's.
         :raises InvalidArgumentsError: if the rendered arguments cannot be sent.
         """
-        self.known_portal = {}  # until HubSpot has said it
         with self._running():
             return self._execute(context)
 
@@ -331,14 +340,16 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            connection_id,
             parse_boolean,
             parse_inputs,
             parse_seconds,
             stripped,
         )
 
-        for name in ("from_object_type", "to_object_type", "action", "hubspot_conn_id"):
+        for name in ("from_object_type", "to_object_type", "action"):
             setattr(self, name, stripped(getattr(self, name)))
+        self._convert(mistakes, ["hubspot_conn_id"], connection_id, is_known)
         with mistakes.collected():
             inputs = plain(self.inputs)
             parse_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
@@ -530,7 +541,6 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         :raises ApplyError: if not everything is applied; with the full account.
         :raises HubSpotError: if HubSpot does not accept the token.
         """
-        self.known_portal = {}  # until HubSpot has said it
         with self._running():
             return self._execute(context)
 
@@ -600,11 +610,13 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
                 on_outcomes=note,
             )
         except BaseException:  # execution_timeout, which is no Exception, above all
-            reached = {id(outcome.change) for outcome in known}
+            reached = {key for outcome in known for key in _keys(outcome.change.model_dump(mode="json"))}
             everything: list[Change | NewLabel] = [*plan.new_labels, *plan.writes]
-            rest = [each for each in everything if id(each) not in reached]
+            rest = [each for each in everything if _keys(each.model_dump(mode="json"))[0] not in reached]
             known += [Outcome(each, "not attempted", "the task ended before") for each in rest]
             partial = ApplyReport(known, unread=list(plan.unread), unfit=list(plan.unfit))
+            if self.verify and partial.of("applied"):
+                partial.settled = False
             context["ti"].xcom_push("report", {**partial.to_dict(), **more})
             self.log.error("The task ended before the sync was complete. %s", partial.summary)
             raise
@@ -616,14 +628,18 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            connection_id,
             from_text,
             parse_boolean,
             parse_seconds,
+            portal_name,
             stripped,
         )
 
-        for name in ("mode", "portal", "hubspot_conn_id"):
-            setattr(self, name, stripped(getattr(self, name)))
+        self.mode = stripped(self.mode)
+        self._convert(mistakes, ["hubspot_conn_id"], connection_id, is_known)
+        if self.portal is not None:
+            self._convert(mistakes, ["portal"], portal_name, is_known)
         if is_known(self.mode) and self.mode not in ("apply", "plan"):
             mistakes.add(f"mode: must be apply or plan, got {self.mode!r:.60}")
         if (self.config is None) is (self.plan is None):
@@ -642,7 +658,8 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         self._convert(mistakes, ["plan"], from_text, is_known)
         if self.fail_on_drift is True and self.mode == "apply":
             mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
-        if isinstance(self.config, Mapping) and _all_known(self.config, is_known):
+        is_data = self.config is not None and not isinstance(self.config, (str, PurePath))
+        if is_data and _all_known(self.config, is_known):
             with mistakes.collected():
                 load_config(self.config)
 
@@ -740,13 +757,14 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     def _applied_by_earlier_tries(self, context: Context, plan: Plan) -> list[dict[str, Any]]:
         """Return what earlier tries were going to change and the portal has by now, so that it is no longer planned."""
         left = {key for each in (*plan.new_labels, *plan.writes) for key in _keys(each.model_dump(mode="json"))}
-        not_known = {each.direction for each in (*plan.unread, *plan.unfit)}
+        was_read = {each.direction for each in plan.directions} - {each.direction for each in plan.unfit}
         in_force = {key: each.current for each in plan.changes for key in _keys(each.model_dump(mode="json"))}
         applied = {}
         for change in (each for entry in self._intended(context) for each in entry):
             key = _keys(change)[0]
-            is_known = (change["from_object_type"], change["to_object_type"]) not in not_known
-            is_there = "action" not in change or (key in in_force and in_force[key] == change["target"])
+            is_known = (change["from_object_type"], change["to_object_type"]) in was_read
+            # A limit that was removed need not be in the plan at all.
+            is_there = "action" not in change or in_force.get(key) == change["target"]
             if is_known and is_there and key not in left:
                 applied[key] = {**change, "reason": None}
         return list(applied.values())

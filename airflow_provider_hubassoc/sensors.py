@@ -200,6 +200,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         """Check and convert what is known of the arguments."""
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            connection_id,
             from_text,
             parse_boolean,
             parse_inputs,
@@ -207,8 +208,11 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             stripped,
         )
 
-        for name in ("hubspot_conn_id", "from_object_type", "to_object_type", "action"):
+        for name in ("from_object_type", "to_object_type", "action"):
             setattr(self, name, stripped(getattr(self, name)))
+        if is_known(self.hubspot_conn_id):
+            with mistakes.collected():
+                self.hubspot_conn_id = connection_id("hubspot_conn_id", self.hubspot_conn_id)
         if self.from_object_type is not None and self.inputs is not None:
             pair = (self.from_object_type, self.to_object_type)
             with mistakes.collected():

@@ -13,12 +13,12 @@ with DAG(
     tags=["hubspot"],
     doc_md=__doc__,
 ):
-    # A deal may have two contacts at most. The task ends when HubSpot says so *and* a read shows the limit.
+    # A deal may have ten contacts at most. The task ends when HubSpot says so *and* a read shows the limit.
     HubSpotAssociationLimitsOperator(
         task_id="set_limits",
         from_object_type="deals",
         to_object_type="contacts",
-        inputs=[{"category": "HUBSPOT_DEFINED", "typeId": 3, "maxToObjectIds": 2}],
+        inputs=[{"category": "HUBSPOT_DEFINED", "typeId": 3, "maxToObjectIds": 10}],
         deferrable=True,  # the triggerer waits
         verify=True,
         poll_interval=5,  # seconds

@@ -5,7 +5,7 @@ each direction and action that has changes, one read for each direction that was
 Directions do not depend on one another and are handled concurrently; within one, a request is only sent when the one
 before has come into force.
 
-Interrupted anywhere, everything can be run again: each limit is either as it was or as it shall be, and a new plan
+Interrupted anywhere, everything can be run again: each limit is either as it was or as it should be, and a new plan
 has only what is left.
 """
 
@@ -60,6 +60,7 @@ from airflow_provider_hubassoc.limits.plan import (
     near_labels,
     needs_labels,
     trouble,
+    why_blocked,
 )
 from airflow_provider_hubassoc.limits.source import show
 
@@ -67,7 +68,7 @@ log = logging.getLogger(__name__)
 
 Status = Literal["applied", "refused", "unconfirmed", "not attempted"]
 Progress = Callable[[str, int, int], None]
-"""Told what is being done ("read", "write", "verify"), how many directions are done, and of how many."""
+"""Called with what is being done ("read", "write", "verify"), how many directions are done, and of how many."""
 
 MAX_CONCURRENCY = 8
 
@@ -77,6 +78,7 @@ _FATAL = (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotSettingsErro
 _POLL_INTERVAL = 1.0
 _MAX_POLL_INTERVAL = 5.0
 _MAX_POLL_FAILURES = 5
+_INTERRUPTED = "interrupted before HubSpot's answer was known"
 
 _Side = tuple[Direction, str]
 """One side of a label: the direction in its canonical spelling, and the text."""
@@ -122,7 +124,7 @@ class ApplyReport:
     :param outcomes: what became of every change and new label.
     :param unread: directions of which nothing was known when the plan was made.
     :param unfit: directions that the plan leaves as they are, because their declaration does not fit the portal.
-    :param to_verify: one operation for each direction that was written, with everything that a read of it shall
+    :param to_verify: one operation for each direction that was written, with everything that a read of it should
         show; the handles can be given to whoever waits for them.
     :param settled: whether reads have shown everything applied in force; None if that was not looked at.
     """
@@ -324,14 +326,30 @@ def _with_label_facts(
         None,
     )
     others = {direction.canonical: rows for direction, rows in labels.items() if rows is not None}
+    state = replace(
+        _with_labels(state, others),
+        inverse_labels=others,
+        names={object_type: _ids_by_name(rows) for object_type, rows in names.items() if rows is not None},
+    )
+    # Another sync may have created a label between the reads of its two sides.
+    in_doubt = dict.fromkeys(label.direction for label in new_labels if why_blocked(label, state))
+    again = concurrently(
+        "read labels",
+        list(in_doubt),
+        lambda direction: attempt(lambda: client.get_labels(*direction)),
+        max_concurrency,
+        None,
+    )
+    return _with_labels(state, {direction.canonical: rows for direction, rows in again.items() if rows is not None})
+
+
+def _with_labels(state: PortalState, labels: Mapping[Direction, Sequence[AssociationLabel]]) -> PortalState:
     return replace(
         state,
         directions={
-            direction: replace(found, labels=others.get(direction.canonical, found.labels))
+            direction: replace(found, labels=labels.get(direction.canonical, found.labels))
             for direction, found in state.directions.items()
         },
-        inverse_labels=others,
-        names={object_type: _ids_by_name(rows) for object_type, rows in names.items() if rows is not None},
     )
 
 
@@ -399,7 +417,8 @@ def apply_plan(
         to be created is then sent as an update, which does no harm twice.
     :param progress: called after each direction.
     :param sleep: waits, seconds; it may raise to end everything early.
-    :param on_outcomes: called with the outcomes of each request as soon as they are known, by one thread at a time.
+    :param on_outcomes: called with the outcomes of each request as soon as they are known, by one thread at a time;
+        also with those of a request that ``sleep`` interrupts.
     :return: the full account.
     """
     return _Apply(plan, client, max_concurrency, verify_timeout, resend, progress, sleep, on_outcomes).run()
@@ -441,7 +460,9 @@ class _Apply:
             if change.type_id is None:
                 identity = made.get(_key_of(change.direction, change.label))
                 if identity is None:
-                    report.outcomes.append(Outcome(change, "not attempted", "the type of its label is not known"))
+                    report.outcomes.append(
+                        Outcome(change, "not attempted", "its label was not created, or its number could not be read")
+                    )
                     continue
                 change = change.model_copy(update={"category": identity[0], "type_id": identity[1]})
                 if not is_sendable(identity):
@@ -499,32 +520,30 @@ class _Apply:
         outcomes: list[Outcome] = []
         types: dict[_Side, TypeIdentity] = {}
         rows: dict[Direction, list[AssociationLabel]] = {}
-        for label in labels:
-            if self._stopped is not None:
-                outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
-            else:
-                outcomes.append(self._create_label(label, rows, types))
-        created = [label for label, outcome in zip(labels, outcomes, strict=True) if outcome.status == "applied"]
-        self._look_up_types(created, types)
+        try:
+            for label in labels:
+                if self._stopped is not None:
+                    outcomes.append(Outcome(label, "not attempted", _why_stopped(self._stopped)))
+                else:
+                    outcomes.append(self._create_label(label, rows, types))
+            created = [label for label, outcome in zip(labels, outcomes, strict=True) if outcome.status == "applied"]
+            self._look_up_types(created, types)
+        except BaseException:
+            interrupted = labels[len(outcomes) : len(outcomes) + 1]
+            self._tell([*outcomes, *(Outcome(label, "unconfirmed", _INTERRUPTED) for label in interrupted)])
+            raise
         self._tell(outcomes)
         return outcomes, types
 
     def _create_label(
         self, label: NewLabel, rows: dict[Direction, list[AssociationLabel]], types: dict[_Side, TypeIdentity]
     ) -> Outcome:
-        """Create a label unless the portal has it, or something that looks like it, by now.
-
-        :param rows: the labels of both directions as they were before; read here if they are missing.
-        :param types: the types of labels; what becomes known is added.
-        """
+        """Create a label unless the portal has it, or something that looks like it. Parameters: `_look_at_label`."""
         try:
-            for direction, _ in label.sides:
-                if direction not in rows:
-                    rows[direction] = self._labels(direction)
+            known = self._look_at_label(label, rows, types)
         except HubSpotError as error:
             self._note(error)
             return Outcome(label, "not attempted", f"the labels could not be read: {error}", error)
-        known = _judged(label, rows, types)
         if known is not None:
             return known
         try:
@@ -541,15 +560,36 @@ class _Apply:
         types |= _types_of(label, created)
         return Outcome(label, "applied")
 
+    def _look_at_label(
+        self, label: NewLabel, rows: dict[Direction, list[AssociationLabel]], types: dict[_Side, TypeIdentity]
+    ) -> Outcome | None:
+        """Return the outcome of a label that the portal has, or that must not be created; None if it can be.
+
+        The label may be created between the reads of its two sides. So both are read again before it is refused.
+
+        :param rows: the labels of both directions; what is missing is read and added.
+        :param types: the types of labels; what becomes known is added.
+        :raises HubSpotError: if the labels cannot be read.
+        """
+        for is_last in (False, True):
+            for direction, _ in label.sides:
+                if direction not in rows:
+                    rows[direction] = self._labels(direction)
+            known = _judged(label, rows, types)
+            if is_last or known is None or known.status == "applied":
+                break
+            rows.clear()
+        return known
+
     def _judge_refused_label(self, label: NewLabel, error: HubSpotError, types: dict[_Side, TypeIdentity]) -> Outcome:
         """Say what became of a label whose creation HubSpot refused, or never answered, by what the portal shows."""
         status: Status = "unconfirmed" if error.outcome_unknown else "refused"
+        rows: dict[Direction, list[AssociationLabel]] = {}
         try:
-            rows = {direction: self._labels(direction) for direction, _ in label.sides}
+            known = self._look_at_label(label, rows, types)
         except HubSpotError as read_error:
             self._note(read_error)
             return Outcome(label, status, f"{error}; the labels could not be read again: {read_error}", read_error)
-        known = _judged(label, rows, types)
         if known is not None:
             return known
         if error.outcome_unknown:
@@ -562,7 +602,9 @@ class _Apply:
         if self._resend:  # an earlier try may have created it, and reads need not show it yet
             return Outcome(label, "unconfirmed", f"the portal does not show it yet ({error})")
         if label.name in label.usual_names:  # no label of another pair has it, so it was created a moment ago
-            return Outcome(label, status, f"it was created since the plan was made ({error})", is_outdated=True)
+            return Outcome(
+                label, status, f"another sync has created it since the plan was made ({error})", is_outdated=True
+            )
         reason = f"another label has the internal name {label.name}; give this one another `name` in the file"
         return Outcome(label, status, f"{reason} ({error})", error)
 
@@ -597,7 +639,11 @@ class _Apply:
             if halted is not None:
                 outcomes += [Outcome(change, "not attempted", halted) for change in step.changes]
                 continue
-            done = self._send(direction, step)
+            try:
+                done = self._send(direction, step)
+            except BaseException:
+                self._tell([Outcome(change, "unconfirmed", _INTERRUPTED) for change in step.changes])
+                raise
             self._tell(done)
             outcomes += done
             if any(outcome.status != "applied" for outcome in done):
@@ -813,7 +859,7 @@ def _judged(
         return Outcome(label, "applied", "the portal has it already")
     here, there = label.sides
     if found[here]:
-        reason = f"the portal has a label {show(label.label)} by now, with another text on its other side"
+        reason = f"the portal has a label {show(label.label)} now, with another text on its other side"
         return Outcome(label, "refused", reason, is_outdated=True)
     for direction, text in label.sides:
         if near := near_labels(text, rows[direction]):

@@ -162,6 +162,27 @@ def stripped(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+def connection_id(name: str, value: Any) -> str:
+    """Return the id of a connection, without blanks around it.
+
+    :raises LimitInputsError: if it is no text, or empty.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise LimitInputsError([f"{name}: must be the id of a connection, got {_shown(value)}"])
+    return value.strip()
+
+
+def portal_name(name: str, value: Any) -> str | int:
+    """Return the name of a portal in a file of limits, without blanks around it; it may be the portal's number.
+
+    :raises LimitInputsError: if it is neither text nor a whole number.
+    """
+    found = value.strip() if isinstance(value, str) else whole_number(value)
+    if found is None or found == "":
+        raise LimitInputsError([f"{name}: must be a name under portals in the file, got {_shown(value)}"])
+    return found
+
+
 def object_type(value: Any) -> str:
     """Return an object type as it is sent: what :func:`parse_inputs` accepts, without blanks around it.
 

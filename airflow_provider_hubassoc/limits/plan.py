@@ -1,7 +1,7 @@
 """Declared limits x the portal's limits -> what to change. Pure: nothing is read or written here.
 
 A :class:`Plan` holds every limit that the file or the portal has in the directions of the file, as it is now and as
-it shall be. So it can be shown, stored as JSON, approved, and later be held against the portal again.
+it should be. So it can be shown, stored as JSON, approved, and later be held against the portal again.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class _InDirection(_Json):
 
 
 class Change(_InDirection):
-    """One limit: as it is, and as it shall be.
+    """One limit: as it is now, and as it should be.
 
     :param action: what becomes of it.
     :param category: who defined its association type.
@@ -137,7 +137,7 @@ class Change(_InDirection):
     :param unlabeled: whether it is the object limit, that is, of the unlabeled type.
     :param label: its label, as far as it is known.
     :param current: the limit now; None for unlimited.
-    :param target: the limit that shall be; None for unlimited.
+    :param target: the limit that should be in force; None for unlimited.
     :param by_number: whether the file names its type by category and id.
     :param null_in_file: for ``unmanaged``: whether the file says so, with a limit of ``null``.
     """
@@ -169,7 +169,7 @@ class Change(_InDirection):
 
     @property
     def is_write(self) -> bool:
-        """Whether HubSpot has to be told something."""
+        """Whether it has to be sent to HubSpot."""
         return self.action in _WRITES
 
     def __str__(self) -> str:
@@ -222,7 +222,7 @@ class UnreadDirection(_InDirection):
     retry_after: float | None = None
 
     def __str__(self) -> str:
-        """Tell it to people."""
+        """Name the direction and the reason for people."""
         return f"{self.direction} could not be read: {self.reason}"
 
 
@@ -471,7 +471,8 @@ class Plan(_Json):
                     if found:
                         change = change.model_copy(update={"category": found[0][0], "type_id": found[0][1]})
                 elif change.action != "unmanaged" and not _same_name(change, now.labels):
-                    reasons.append(f"{change.direction}: {change.category} {change.type_id} is no longer {change.name}")
+                    number = f"{change.category} {change.type_id}"
+                    reasons.append(f"{change.direction}: {number} is no longer called {show(change.name)}")
                 actual = seen.pop(change.identity, None) if change.identity else None
                 if actual == change.target and change.is_write:
                     change = change.model_copy(update={"action": "unchanged", "current": actual})
@@ -644,7 +645,9 @@ class _Resolver:
         declared: dict[TypeIdentity | str, int | None] = {}
         for what, key, limit, place in self._declared():
             if key in declared:
-                self._problem(what, "names an association type that is declared under another name already", place)
+                self._problem(
+                    what, "names an association type that is declared under another name already; keep one", place
+                )
             declared[key] = limit
         unmanaged = self._unmanaged(prune)
         actual = self._state.in_force
@@ -731,7 +734,9 @@ class _Resolver:
         if home is not None and home == self._direction.canonical:
             return True
         if home is not None:
-            self._problem(where, f"is an association type of {home}, not of this direction", each.place)
+            self._problem(
+                where, f"is an association type of {home}, not of this direction; declare it there", each.place
+            )
             return False
         if self._state.labels is None:
             return True
@@ -766,11 +771,15 @@ class _Resolver:
             found = _by_published_text(self._state, self._direction, name)
             if len(found) == 1:
                 present = self._labels[found[0]]
-                self.warnings.append(f"{self._direction} {where}: HubSpot calls this label {show(present)}; write that")
+                self.warnings.append(
+                    f"{self._direction} {where}: HubSpot calls this label {show(present)}; write that text"
+                )
         if len(found) == 1:
             return found[0]
         if found:
-            message = f"several association types have this label: {_listed(set(found))}; use types"
+            message = (
+                f"several association types have this label: {_listed(set(found))}; name the one you mean under types"
+            )
             self._problem(where, message, label.place)
             return None
         near = near_labels(name, _labelled(self._state))
@@ -825,7 +834,8 @@ class _Resolver:
                     f"{each.target} ({'not in the file' if each.action == 'unmanaged' else 'declared'})"
                     for each in (change, top)
                 ]
-                self._problem(change.name, f"its limit would be {whose[0]}, above the object limit of {whose[1]}")
+                message = f"its limit would be {whose[0]}, above the object limit of {whose[1]}; lower it or raise that"
+                self._problem(change.name, message, self._association.place)
 
     def _problem(self, where: str, message: str, place: Place | None = None) -> None:
         at = f"{place}: " if place else ""
@@ -1001,13 +1011,14 @@ def _blocked_labels(labels: Sequence[NewLabel], state: PortalState) -> dict[tupl
     """Return the sides of labels that the portal has under another text, and why they must not be created."""
     blocked: dict[tuple[Direction, str], str] = {}
     for label in labels:
-        reason = _why_blocked(label, state)
+        reason = why_blocked(label, state)
         if reason is not None:
             blocked |= {(direction.canonical, text): reason for direction, text in label.sides}
     return blocked
 
 
-def _why_blocked(label: NewLabel, state: PortalState) -> str | None:
+def why_blocked(label: NewLabel, state: PortalState) -> str | None:
+    """Return why a label must not be created: the portal has it under another text. None if it can be."""
     names = state.names.get(label.from_object_type, {})
     ids = frozenset[int]().union(*(names.get(name.casefold(), ()) for name in {label.name, *label.usual_names}))
     for direction, text in label.sides:
@@ -1056,9 +1067,7 @@ def _spelled_twice(changes: Sequence[Change]) -> dict[Direction, list[str]]:
         same = all(map(_may_be_same, change.direction, other.direction))
         if other.direction != change.direction and same:
             for one, two in ((change.direction, other.direction), (other.direction, change.direction)):
-                message = (
-                    f"{change.category} {change.type_id} is in {two} as well: the same object types in other words"
-                )
+                message = f"{change.category} {change.type_id} is in {two} as well, which has the same object types"
                 problems.setdefault(one, [f"{message}; use one spelling"])
     return problems
 

@@ -98,6 +98,8 @@ class Airflow:
     reschedules: list[datetime] = field(default_factory=list)
     """When the legs of this try began that ended in being rescheduled."""
     asked_for_connections: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """The tasks downstream that a task has skipped."""
 
     @classmethod
     def connected_to(cls, hubspot: Simulator) -> Airflow:
@@ -219,6 +221,9 @@ class Airflow:
                 return httpx.Response(201)
             case "PATCH", ["task-instances", _, "rendered-map-index"]:
                 return httpx.Response(204)
+            case "PATCH", ["task-instances", _, "skip-downstream"]:
+                self.skipped += json.loads(request.content)["tasks"]
+                return httpx.Response(204)
             case "GET", ["task-instances", _, "validate-inlets-and-outlets"]:
                 return httpx.Response(200, json={"inactive_assets": []})
             case "GET", ["task-reschedules", _, "start_date"]:
@@ -257,9 +262,7 @@ class Airflow:
         raise AssertionError(f"unexpected call of Airflow's API: {request.method} {request.url}")
 
     def _mapped(self, task_id: str, key: str) -> list[Any]:
-        return [
-            self.xcoms[each] for each in sorted(self.xcoms) if (each[0], each[2]) == (task_id, key) and each[1] >= 0
-        ]
+        return [self.xcoms[each] for each in sorted(self.xcoms) if (each[0], each[2]) == (task_id, key)]
 
 
 def make_trigger(deferral: DeferTask) -> BaseTrigger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,6 +15,7 @@ from airflow.sdk import DAG, Param, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator, HubSpotAssociationLimitsSyncOperator
+from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.airflow_in_memory import HAS_3_3, Airflow
 from tests.integration.scenarios import INPUTS
@@ -44,6 +45,11 @@ def batch(**arguments: Any) -> HubSpotAssociationLimitsOperator:
     return HubSpotAssociationLimitsOperator(
         **{"task_id": "set_limits", **pair, "poll_interval": 0.05, "retries": 2, **arguments}
     )
+
+
+def sensor(**arguments: Any) -> HubSpotAssociationLimitsSensor:
+    pair = {"from_object_type": "contacts", "to_object_type": "companies", "inputs": INPUTS}
+    return HubSpotAssociationLimitsSensor(**{"task_id": "wait", **pair, **arguments})
 
 
 # -- booleans --
@@ -113,6 +119,46 @@ def test_numbers_and_connections_may_be_templates_with_blanks(
     assert {each.path.split("/")[6] for each in hubspot.requests if "contacts" in each.path} == {"contacts"}
 
 
+@pytest.mark.parametrize("make", [sync, batch, sensor])
+@pytest.mark.parametrize("conn_id", ["", " \n", None, 5, ["hubspot_default"]])
+def test_a_connection_id_is_text(make: Any, conn_id: Any) -> None:
+    with pytest.raises(AirflowFailException, match="hubspot_conn_id: must be the id of a connection"):
+        make(hubspot_conn_id=conn_id)
+
+
+@pytest.mark.parametrize("make", [sync, batch])
+def test_a_connection_id_that_renders_to_nothing_is_named(make: Any, airflow: Airflow, hubspot: Simulator) -> None:
+    run = airflow.run(make(hubspot_conn_id="{{ '' }}"))
+    assert (run.state, "hubspot_conn_id: must be the id of a connection, got ''" in str(run.error)) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "mistake"),
+    [
+        ("portal", "", "portal: must be a name under portals in the file, got ''"),
+        ("portal", True, "portal: must be a name under portals in the file, got True"),
+        ("portal", ["emea"], "portal: must be a name"),
+        ("config", 5, "config: "),
+        ("config", ["limits.yaml"], "config: "),
+    ],
+)
+def test_literals_of_the_wrong_kind_fail_parsing(name: str, value: Any, mistake: str) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        sync(**{name: value})
+    assert mistake in str(caught.value)
+
+
+def test_a_resumed_sync_names_its_connection_without_line_break(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    hubspot.inject(path="/account-info/*", status=403, times=99)  # no portal id: the asset is named by the connection
+    hubspot.settings.stale_seconds = 0.3
+    run = airflow.run(sync(hubspot_conn_id="{{ 'hubspot_default ' }}", deferrable=True))
+    assert [leg.state for leg in run.legs] == ["deferred", "success"]
+    (event,) = run.end.reported["outlet_events"]
+    assert event["dest_asset_key"]["uri"] == "hubspot://hubspot_default/association-limits"
+
+
 def test_every_mistake_is_named_once_with_the_task() -> None:
     with pytest.raises(AirflowFailException) as caught:
         batch(inputs=[{"category": "NONE", "typeId": 0}], verify="maybe", poll_interval=-1, max_poll_failures=0)
@@ -136,29 +182,6 @@ def test_plans_and_inputs_may_come_as_text(airflow: Airflow, hubspot: Simulator,
 # -- tries, kills and time --
 
 
-class Killed(BaseException):
-    """What stands for the end of a worker process."""
-
-
-def test_a_killed_sync_loses_neither_its_event_nor_its_report(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not HAS_3_3:  # no task state store: the next try cannot know
-        return
-    operator = sync(max_concurrency=1, verify=False)
-    with monkeypatch.context() as patch:
-        hubspot.inject(method="POST", path="*deals*", status=503, times=99)
-        patch.setattr("airflow_provider_hubassoc.hubspot.client.time.sleep", lambda seconds: None)
-        first = airflow.run(operator)
-    assert first.state == "up_for_retry"
-    assert hubspot.limits() == {CONTACT_TO_COMPANY: 5}
-    hubspot.clear_faults()
-    second = airflow.run(operator, try_number=2)
-    assert second.state == "success"
-    assert second.result["changed"] is True
-    assert len(second.result["applied"]) + len(second.result["applied_by_earlier_tries"]) == 2
-
-
 @pytest.mark.parametrize("refused", ["get", "set", "delete"])
 def test_a_store_that_fails_does_not_fail_the_task(
     refused: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
@@ -178,32 +201,6 @@ def test_a_store_that_fails_does_not_fail_the_task(
     assert [each["from_object_type"] for each in run.xcoms["report"]["applied"]] == ["deals"]
 
 
-def test_the_report_is_there_when_execution_timeout_ends_the_task(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from airflow_provider_hubassoc.limits import apply
-
-    def ended(self: Any, report: Any) -> None:
-        raise Killed
-
-    monkeypatch.setattr(apply._Apply, "_verify", ended)
-    operator = sync()
-    pushed: dict[str, Any] = {}
-    with pytest.raises(Killed):
-        operator.execute(_Context(pushed))
-    assert [each["text"] for each in pushed["report"]["applied"]] != []
-    assert pushed["report"]["settled"] is None
-
-
-class _Context(dict[str, Any]):
-    """The little of a task's context that an operator needs before it is verified."""
-
-    def __init__(self, pushed: dict[str, Any]) -> None:
-        super().__init__(ti=self)
-        self.try_number = 1
-        self.xcom_push = pushed.__setitem__
-
-
 def test_a_create_that_somebody_else_has_made_counts_as_done(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
@@ -217,30 +214,45 @@ def test_a_create_that_somebody_else_has_made_counts_as_done(
 # -- what is stored with the DAG --
 
 
-def test_a_dag_is_the_same_at_every_parse(tmp_path: Path) -> None:
+def test_dags_are_the_same_at_every_parse(tmp_path: Path) -> None:
+    """Airflow makes a new version of a DAG whose serialized form has changed."""
     script = tmp_path / "serialize.py"
     script.write_text(
         textwrap.dedent(
             f"""
             import json
-            from airflow.sdk import DAG
+            from airflow.sdk import DAG, Asset
             from airflow.serialization.serialized_objects import DagSerialization
-            from airflow_provider_hubassoc.operators import *
-            from airflow_provider_hubassoc import operators
-            with DAG("dag") as dag:
-                operators.HubSpotAssociationLimitsOperator(
-                    task_id="a", from_object_type="contacts", to_object_type="companies", inputs={INPUTS!r},
-                    params={{"policy": repr(getattr(operators, "with_retry_policy")({{}}))}},
+            from airflow_provider_hubassoc import failures
+            from airflow_provider_hubassoc.assets import drift_watchers
+            from airflow_provider_hubassoc.operators import (
+                HubSpotAssociationLimitsOperator, HubSpotAssociationLimitsSyncOperator
+            )
+            from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
+
+            policy = getattr(failures, "HubSpotRetryPolicy", lambda: None)()
+            given = {{"retry_policy": policy}} if policy else {{}}
+            batch = dict(from_object_type="contacts", to_object_type="companies")
+            drifted = Asset("drifted", watchers=drift_watchers({CONFIG!r}))
+            with DAG("dag", schedule=[drifted], default_args=given) as dag:
+                HubSpotAssociationLimitsOperator(task_id="a", inputs={INPUTS!r}, **batch)
+                HubSpotAssociationLimitsOperator(
+                    task_id="b", inputs={INPUTS!r}, verify="{{{{ params.x }}}}", **given, **batch
                 )
-                operators.HubSpotAssociationLimitsSyncOperator(task_id="b", config={CONFIG!r})
+                HubSpotAssociationLimitsOperator.partial(task_id="c", **given, **batch).expand(inputs=[{INPUTS!r}])
+                HubSpotAssociationLimitsSyncOperator(task_id="d", config={CONFIG!r})
+                HubSpotAssociationLimitsSyncOperator.partial(task_id="e", config={CONFIG!r}).expand(prune=[True])
+                HubSpotAssociationLimitsSensor(task_id="f", inputs={INPUTS!r}, **batch)
             print(json.dumps(DagSerialization.to_dict(dag), sort_keys=True))
             """
         )
     )
-    results = [
-        subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True).stdout
-        for _ in range(2)
-    ]
-    first, second = (json.loads(result.splitlines()[-1]) for result in results)
-    assert first == second
+    results = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True, env=environment
+        )
+        results.append(done.stdout.splitlines()[-1])
+    assert results[0] == results[1]
     assert " at 0x" not in results[0]

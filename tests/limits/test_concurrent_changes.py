@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan
+from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan, read_again
 from airflow_provider_hubassoc.limits.plan import NewLabel, Plan
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.limits.portal import HUBSPOT, USER, association, client_of, declare, make_plan, set_limits, writes
@@ -148,6 +148,23 @@ def test_a_label_created_at_the_same_moment_is_used(hubspot: Simulator, client: 
     assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
 
 
+def test_a_label_created_between_the_reads_of_its_two_sides_is_used(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, owner())
+    here, _ = hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
+    hubspot.inject(method="GET", path="*/contacts/companies/labels", status=200, body={"results": []})
+    report = apply_plan(plan, client)
+    assert report.ok, report.lines()
+    assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
+
+
+def test_a_label_created_while_the_plan_is_made_is_used(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
+    hubspot.inject(method="GET", path="*/contacts/companies/labels", status=200, body={"results": []})
+    plan = make_plan(client, owner())
+    assert (plan.unfit, plan.new_labels) == ([], [])
+    assert len(plan.writes) == 1
+
+
 def test_a_label_whose_other_side_is_another_is_left_to_a_new_plan(hubspot: Simulator, client: HubSpotClient) -> None:
     plan = make_plan(client, owner(inverse="Owned by"))
     hubspot.add_label("contacts", "companies", label="Owner", inverse_label="Owns", name="by_hand")
@@ -203,7 +220,7 @@ def test_a_name_that_is_taken_without_any_label_to_show_is_left_to_a_retry(
     hubspot.add_label("contacts", "companies", label="Owner", name=plan.new_labels[0].name)
     hubspot.inject(method="GET", path="*/labels", status=200, body={"results": []}, times=4)
     report = apply_plan(plan, client)
-    assert "created since the plan was made" in str(refused(report).reason)
+    assert "another sync has created it" in str(refused(report).reason)
     assert report.retryable
 
 
@@ -227,3 +244,38 @@ def test_the_two_directions_of_a_label_may_be_spelled_differently(hubspot: Simul
     assert apply_plan(make_plan(client, source), client).ok
     assert sorted(hubspot.limits().values()) == [2, 3]
     assert make_plan(client, source).is_empty
+
+
+# -- directions that cannot be read ----------------------------------------------------------------------------
+
+
+def test_a_rejected_token_that_has_worked_leaves_out_one_direction_only(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    client.account_info()  # the token works
+    source = declare(association("contacts", "companies", limit=5), association("deals", "contacts", limit=7))
+    hubspot.inject(method="GET", path="*contacts/companies", status=401, body={"message": "No."}, times=2)
+    plan = make_plan(client, source)
+    assert [each.retryable for each in plan.unread] == [True]
+    report = apply_plan(plan, client)
+    assert hubspot.limits() == {("0-3", "0-1", HUBSPOT, 3): 7}
+    assert (report.ok, report.retryable) == (False, True)
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(500, True), (403, False)])
+def test_an_approved_plan_goes_on_without_a_direction_that_cannot_be_read_again(
+    hubspot: Simulator, client: HubSpotClient, status: int, retryable: bool
+) -> None:
+    labels = {"Owner": {"limit": 2, "create_missing": True}}
+    source = declare(association("contacts", "companies", labels=labels), association("deals", "contacts", limit=7))
+    approved = Plan.from_json(make_plan(client, source).to_json())
+    hubspot.inject(method="GET", path="*contacts/companies", status=status, times=9)
+    rest = approved.rebased(read_again(approved, client))
+    assert (len(rest.unread), rest.new_labels) == (1, [])
+    assert Plan.from_json(rest.to_json()) == rest
+    report = apply_plan(rest, client)
+    assert (report.ok, report.retryable) == (False, retryable)
+    assert hubspot.limits() == {("0-3", "0-1", HUBSPOT, 3): 7}
+    hubspot.clear_faults()
+    assert apply_plan(approved.rebased(read_again(approved, client)), client).ok
+    assert sorted(hubspot.limits().values()) == [2, 7]

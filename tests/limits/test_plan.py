@@ -99,7 +99,7 @@ def test_an_unknown_label_tells_those_there_are() -> None:
 def test_a_label_of_two_types_has_to_be_named_exactly() -> None:
     rows = [*CONTACTS_COMPANIES, (USER, 9, "Primary")]
     assert re.search(
-        r"HUBSPOT_DEFINED 1, USER_DEFINED 9; use types",
+        r"HUBSPOT_DEFINED 1, USER_DEFINED 9; name the one you mean under types",
         problems_of(plan_of(association("contacts", "companies", labels={"Primary": 1}), state([], rows))),
     )
 
@@ -324,7 +324,7 @@ def test_an_approved_plan_goes_on_where_it_was_cut_off() -> None:
         ([*ROWS[:2], (USER, 7, 6, "Owner"), ROWS[3]], CONTACTS_COMPANIES, "Owner: the limit was 5, now it is 6"),
         ([*ROWS[:3], (HUBSPOT, 931, 4, "Bill | x")], CONTACTS_COMPANIES, "Bill | x: the limit was 3, now it is 4"),
         ([*ROWS, (USER, 99, 1, "New")], CONTACTS_COMPANIES, "USER_DEFINED 99: has a limit of 1 now"),
-        (ROWS, [*CONTACTS_COMPANIES[:3], (USER, 8, "Chief")], "USER_DEFINED 8 is no longer Boss"),
+        (ROWS, [*CONTACTS_COMPANIES[:3], (USER, 8, "Chief")], 'USER_DEFINED 8 is no longer called "Boss"'),
     ],
 )
 def test_a_plan_is_stale_when_anything_else_has_changed(limits: Any, labels: Any, reason: str) -> None:

@@ -46,7 +46,7 @@ def test_deferrable(stack: Stack, portal: Simulator) -> None:
     states = run.seen["set_limits", -1]
     assert "deferred" in states, run.account()
     assert states[-1] == "success"
-    assert portal.limits() == {DEAL_TO_CONTACT: 2}
+    assert portal.limits() == {DEAL_TO_CONTACT: 10}
     assert run.xcom("set_limits")["status"] == "COMPLETE"
     # The handle was there before the wait began, and the end was judged by a worker, not by the triggerer.
     assert run.xcom("set_limits", key="operation")["action"] == "create"

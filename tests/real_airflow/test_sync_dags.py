@@ -156,6 +156,7 @@ def test_what_was_approved_is_what_is_applied(stack: Stack, portal: Simulator) -
 
     assert writes(portal) == []
     assert portal.limits() == {CONTACT_TO_COMPANY: 3}
+    assert f"portal {portal.portal_id} (connection hubspot_default)" in question["subject"]
     assert "5 limits to create, 1 to update" in question["body"]
     assert "| update | contacts -> companies | (unlabeled) | 3 | 5 |" in question["body"]
 
@@ -169,6 +170,18 @@ def test_what_was_approved_is_what_is_applied(stack: Stack, portal: Simulator) -
     assert [(each["label"], each["current"], each["target"]) for each in applied] == [
         (each["label"], each["current"], each["target"]) for each in planned
     ]
+
+
+def test_nobody_is_asked_when_the_portal_is_as_declared(stack: Stack, portal: Simulator) -> None:
+    assert stack.api.run("hubspot_limits_onboard_portals").state == "success"
+    portal.clear_requests()
+
+    run = stack.api.run(APPROVED_SYNC)
+
+    assert run.state == "success", run.account()
+    states = {task: run.instances[task, -1]["state"] for task in ("plan", "has_changes", "approve", "apply")}
+    assert states == {"plan": "success", "has_changes": "success", "approve": "skipped", "apply": "skipped"}
+    assert writes(portal) == []
 
 
 def test_a_plan_is_refused_when_the_portal_has_changed_since(stack: Stack, portal: Simulator) -> None:
@@ -233,8 +246,8 @@ def test_one_file_for_two_portals(stack: Stack, portal: Simulator) -> None:
 
 MEND_DRIFT = "hubspot_limits_mend_drift"
 QUICK = {
-    "poll_interval=300": "poll_interval=1",
-    "settle_seconds=300": "settle_seconds=3",
+    "poll_interval=SECONDS": "poll_interval=1",
+    "settle_seconds=SECONDS": "settle_seconds=3",
     '"hubspot_limits_drifted"': '"hubspot_limits_drifted_quickly"',
     f'"{MEND_DRIFT}"': f'"{MEND_DRIFT}_quickly"',
 }
