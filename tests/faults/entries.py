@@ -733,7 +733,7 @@ ENTRIES = [
         _operator,
         (InvalidArgumentsError,),
         _begins_with(
-            r"(inputs|from_object_type|to_object_type|action|(max_)?poll_\w+|timeout|verify|deferrable"
+            r"(inputs|hubspot_conn_id|from_object_type|to_object_type|action|(max_)?poll_\w+|timeout|verify|deferrable"
             r"|wait_for_completion|max_poll_failures)[\[.:]"
         ),
     ),
@@ -745,7 +745,7 @@ ENTRIES = [
         _sensor_arguments,
         (InvalidArgumentsError,),
         _begins_with(
-            r"(inputs|operation|from_object_type|to_object_type|action|(max_)?po(ll|ke)_\w+|timeout|verify|deferrable)[\[.:]"
+            r"(inputs|operation|hubspot_conn_id|from_object_type|to_object_type|action|(max_)?po(ll|ke)_\w+|timeout|verify|deferrable)[\[.:]"
         ),
     ),
     Entry(
@@ -764,7 +764,7 @@ ENTRIES = [
         ),
         _sync,
         (InvalidArgumentsError,),
-        _begins_with("config|plan|mode|fail_on_drift|max_concurrency|verify_timeout|  "),
+        _begins_with("config|plan|mode|portal|fail_on_drift|max_concurrency|verify_timeout|  "),
     ),
     Entry(
         "handle",
