@@ -1,4 +1,4 @@
-"""From an Airflow connection to a :class:`~airflow_provider_hubassoc.hubspot.client.HubSpotClient`."""
+"""Hook that connects to HubSpot through an Airflow connection."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ _EXTRA_FIELDS = (
 
 
 _TOKEN_KEYS = ("accesstoken", "token", "apikey", "apitoken", "privateapptoken", "password")
-"""Keys, without underscores, that people use for the access token in a connection's extra."""
+"""Keys, without underscores, under which users store the access token in extra by mistake."""
 
 _TOKEN_PREFIXES = ("pat-", "Bearer ")
 
 
 class HubSpotHook(BaseHook):
-    """HubSpot association limits and labels, through an Airflow connection of type ``hubspot``.
+    """Reads and writes HubSpot association limits and labels through an Airflow connection of type ``hubspot``.
 
-    Nothing is read or sent before the first call. Use it as a context manager, or call :meth:`close`, to give its
-    network connection back. Every method that speaks to HubSpot raises a
-    :class:`~airflow_provider_hubassoc.hubspot.errors.HubSpotError`.
+    The hook reads the connection at the first call. Use it as a context manager, or call :meth:`close`, to close the
+    network connection. Every method that sends a request raises a
+    :class:`~airflow_provider_hubassoc.hubspot.errors.HubSpotError` if it fails.
 
     :param hubspot_conn_id: id of the connection.
-    :param connection: the connection itself, where it has been read already (in the triggerer).
-    :param sleep: waits between two attempts of a request, seconds; it may raise to end the call early.
+    :param connection: the connection, if it has been read already (in the triggerer). The hook does not read it again.
+    :param sleep: waits the given seconds between attempts; may raise an exception to end the call early.
     """
 
     conn_name_attr = "hubspot_conn_id"
@@ -74,7 +74,7 @@ class HubSpotHook(BaseHook):
     ) -> None:
         super().__init__()
         self.hubspot_conn_id = hubspot_conn_id
-        # A function, because the repr of a connection shows its password in tracebacks with local variables.
+        # A function, because tracebacks with local variables would show the repr of a connection, with its password.
         self._read_connection: Callable[[], Connection] = lambda: connection or self.get_connection(hubspot_conn_id)
         self._may_reread = connection is None
         self._sleep = sleep
@@ -86,15 +86,15 @@ class HubSpotHook(BaseHook):
         self.close()
 
     def close(self) -> None:
-        """Close the network connection, if there is one. The next call opens it again."""
+        """Close the network connection. The next call opens it again."""
         if "client" in self.__dict__:
             self.client.close()
 
     @cached_property
     def client(self) -> HubSpotClient:
-        """The client behind all methods; one session, kept alive.
+        """The client that all methods use.
 
-        :raises HubSpotSettingsError: if the connection cannot work, with every field that is wrong.
+        :raises HubSpotSettingsError: if the connection is invalid; the error names every wrong field.
         """
         from airflow.sdk.log import mask_secret
 
@@ -113,10 +113,10 @@ class HubSpotHook(BaseHook):
         )
 
     def _reread_settings(self) -> HubSpotSettings | None:
-        """Return the settings as they are stored now; None if they cannot be read or cannot work."""
+        """Return the settings as stored now; None if they cannot be read or are invalid."""
         try:
             return settings_of(self._read_connection(), self.hubspot_conn_id)
-        except Exception as error:  # the secrets backend may raise anything; its text may hold secrets
+        except Exception as error:  # a secrets backend may raise any error, and its text may hold secrets
             log.warning(
                 "HubSpot rejected the access token, and connection %s could not be read again: %s",
                 self.hubspot_conn_id,
@@ -129,9 +129,9 @@ class HubSpotHook(BaseHook):
         return self.client
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check the access token and the right to read limits, for Airflow's connection test.
+        """Check the access token and the permission to read limits, for Airflow's connection test.
 
-        :return: whether both work, and a sentence that names the portal, or says what failed.
+        :return: whether both checks succeeded, and a sentence that names the portal or the failure.
         """
         from airflow_provider_hubassoc.hubspot.errors import HubSpotError
 
@@ -147,7 +147,7 @@ class HubSpotHook(BaseHook):
             return False, f"The access token is valid for {whose}, but association limits cannot be read: {error}"
         return True, f"Connected to HubSpot {whose}; association limits can be read."
 
-    # -- HubSpotClient's methods --
+    # -- methods of HubSpotClient --
 
     def create_limits(
         self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | dict[str, Any]]
@@ -225,11 +225,11 @@ class HubSpotHook(BaseHook):
         verify: bool = False,
         resend: bool = False,
     ) -> BatchOperation:
-        """Send a batch of limits and return it as an operation that can be waited for.
+        """Send a batch of limits and return the operation to wait for.
 
-        :param inputs: as :func:`~airflow_provider_hubassoc.limits.inputs.parse_inputs` returns them.
-        :param verify: whether the operation is over only when a read shows every limit in force.
-        :param resend: True if an earlier attempt may have sent the same batch (only create needs to know).
+        :param inputs: inputs as returned by :func:`~airflow_provider_hubassoc.limits.inputs.parse_inputs`.
+        :param verify: whether the operation ends only when a read shows every limit in force.
+        :param resend: True if an earlier attempt may have sent the same batch; used by create only.
         """
         from airflow_provider_hubassoc.limits.operation import BatchOperation
 
@@ -249,9 +249,9 @@ class HubSpotHook(BaseHook):
         return operation.with_answer(answer)
 
     def refresh_operation(self, operation: BatchOperation) -> BatchOperation:
-        """Read an operation's state once: from its status link, or else from the limits of the pair.
+        """Read the state of an operation once, from its status link or from the limits of the direction.
 
-        Requests are not repeated here: whoever waits polls again anyway.
+        A failed request is not repeated: the caller polls again.
         """
         from airflow_provider_hubassoc.limits.operation import refresh
 
@@ -277,7 +277,7 @@ def _test_failure(error: HubSpotError) -> str:
 
 
 def _unknown_keys(connection: Connection) -> list[str]:
-    """Name the keys of the extra field that are not settings, with the nearest setting; never their values."""
+    """Return a warning for each key in extra that is not a setting, with the nearest setting but without its value."""
     from airflow_provider_hubassoc.hubspot.errors import parse_json
 
     plain = {name.replace("_", ""): name for name in _EXTRA_FIELDS}
@@ -297,15 +297,14 @@ def _unknown_keys(connection: Connection) -> list[str]:
 def settings_of(
     connection: Connection, conn_id: str | None = None, warnings: list[str] | None = None
 ) -> HubSpotSettings:
-    """Read a client's settings from an Airflow connection, however it was stored (form, URI, JSON, environment).
+    """Return the settings in an Airflow connection, stored in any form (web form, URI, JSON, environment).
 
     :param connection: password = access token; host = address of the API; port; extra: ``auth_type``,
         ``client_id``, ``client_secret``, ``refresh_token``, ``api_version``, ``timeout``, ``max_retries``, ``proxy``,
-        ``ca_bundle``. What is null or empty (as Airflow's form saves unfilled fields) means the default.
-    :param conn_id: the connection's id, for the error.
-    :param warnings: a list to which warnings about unknown keys in extra are added.
-    :return: :class:`~airflow_provider_hubassoc.hubspot.settings.HubSpotSettings`.
-    :raises HubSpotSettingsError: with every field that is wrong.
+        ``ca_bundle``. A null or empty value, which Airflow's form saves for an unfilled field, means the default.
+    :param conn_id: id of the connection, for the error.
+    :param warnings: list that receives warnings about unknown keys in extra.
+    :raises HubSpotSettingsError: if the connection is invalid; the error names every wrong field.
     """
     from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
     from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
@@ -316,7 +315,7 @@ def settings_of(
         error.connection = conn_id
         if "password (access token): is missing" in error.message and (hint := _misplaced_token(connection)):
             error.message += f" {hint}"
-        del connection  # a traceback with local variables must not show the secrets in it, here or below
+        del connection  # a traceback with local variables must not show its secrets, neither here nor below
         raise error.with_traceback(None) from None
     if warnings is not None:
         warnings += _unknown_keys(connection)
@@ -324,7 +323,7 @@ def settings_of(
 
 
 def _misplaced_token(connection: Connection) -> str | None:
-    """Say where a token seems to be, if it is not in the password field."""
+    """Return a hint if another field than password seems to hold the token."""
     from airflow_provider_hubassoc.hubspot.errors import json_object
 
     extra = json_object((connection.extra or "").encode(errors="replace"))
@@ -336,7 +335,7 @@ def _misplaced_token(connection: Connection) -> str | None:
         place = "the host field"
     else:
         return None
-    return f"There is a value in {place} that may be the access token: store it in the password field."
+    return f"The value in {place} may be the access token. Store the token in the password field."
 
 
 def _values_of(connection: Connection) -> dict[str, Any]:
@@ -344,13 +343,16 @@ def _values_of(connection: Connection) -> dict[str, Any]:
 
     from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError, parse_json
 
-    try:  # not connection.extra_dejson, which takes what is not JSON for nothing
+    try:  # not connection.extra_dejson, which ignores invalid JSON
         extra = parse_json(connection.extra or "{}")
     except ValueError:
         raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not JSON.") from None
     if not isinstance(extra, dict):
         raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not a JSON object.")
-    mask_secret(extra)
+    # Airflow masks secrets as they are stored; the client uses them without white space at their ends.
+    mask_secret({name: value.strip() if isinstance(value, str) else value for name, value in extra.items()})
+    if password := (connection.password or "").strip():
+        mask_secret(password)
     values: dict[str, Any] = {name: extra.get(name) for name in _EXTRA_FIELDS}
     host = (connection.host or "").strip()
     if host and "://" not in host and connection.schema in ("http", "https"):

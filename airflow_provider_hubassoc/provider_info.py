@@ -1,4 +1,4 @@
-"""What Airflow discovers of this package: the connection form, the modules, the extra link."""
+"""Description of this provider for Airflow: connection form, modules, extra link."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _field(label: str, description: str, *, type: str = "string", **schema: Any)
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's description, as the entry point ``apache_airflow_provider`` promises it.
+    """Return the provider's description for the entry point ``apache_airflow_provider``.
 
     Source: Airflow's ``provider_info.schema.json``.
     """
@@ -27,7 +27,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-hubassoc",
         "name": "HubSpot association limits",
-        "description": "Limits how many records may be associated with one another in HubSpot.",
+        "description": "Manages the limits on associations between records in HubSpot.",
         "versions": [__version__],
         "integrations": [
             {
@@ -50,7 +50,7 @@ def get_provider_info() -> dict[str, Any]:
                     "hidden-fields": ["login", "schema"],
                     "relabeling": {"password": "Access token", "host": "API address"},
                     "placeholders": {
-                        "password": "pat-na1-… (service key, private app or static token); empty with OAuth",
+                        "password": "pat-na1-… (service key, private app token or static token); empty for OAuth",
                         "host": "https://api.hubapi.com",
                         "port": "443",
                     },
@@ -58,36 +58,38 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "auth_type": _field(
                         "Authentication",
-                        "access_token (default): the token above. oauth: an app's refresh token, below.",
+                        "access_token (default) uses the access token above; oauth uses the OAuth fields below.",
                         enum=["access_token", "oauth", None],
                         values_display={"null": "default (access_token)"},
                     ),
-                    "client_id": _field("OAuth client id", "The app's client id; with oauth."),
+                    "client_id": _field("OAuth client ID", "Client ID of the app. Required for oauth."),
                     "client_secret": _field(
-                        "OAuth client secret", "The app's client secret; with oauth.", format="password"
+                        "OAuth client secret", "Client secret of the app. Required for oauth.", format="password"
                     ),
                     "refresh_token": _field(
-                        "OAuth refresh token", "The portal's refresh token; with oauth.", format="password"
+                        "OAuth refresh token", "Refresh token of the portal. Required for oauth.", format="password"
                     ),
                     "api_version": _field(
                         "API version",
-                        "Version of HubSpot's Associations Schema API; 2026-03 if empty.",
+                        "Version of HubSpot's Associations Schema API. Default: 2026-03.",
                         enum=["2026-03", "2026-09", "2025-09", "v4", None],
                         values_display={"null": "default (2026-03)"},
                     ),
                     "timeout": _field(
                         "Timeout",
-                        "Seconds to wait for a connection and for an answer: 30 for both, or 5,60; 10,30 if empty.",
+                        "Seconds to wait for a connection and for an answer: one number or two (5,60). Default: 10,30.",
                     ),
                     "max_retries": _field(
                         "Retries",
-                        "How often a request is repeated after an error that may pass; 5 if empty.",
+                        "How often a request is repeated after a transient error. Default: 5.",
                         type="integer",
                         minimum=0,
                         maximum=20,
                     ),
-                    "proxy": _field("Proxy", "URL of an HTTP proxy; the environment's HTTPS_PROXY if empty."),
-                    "ca_bundle": _field("CA bundle", "Path of a file with the certificates to trust, on the workers."),
+                    "proxy": _field("Proxy", "URL of an HTTP proxy. Default: HTTPS_PROXY of the environment."),
+                    "ca_bundle": _field(
+                        "CA bundle", "Path of a file with the certificates to trust, on workers and triggerers."
+                    ),
                 },
             }
         ],

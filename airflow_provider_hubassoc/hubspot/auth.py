@@ -23,40 +23,37 @@ from airflow_provider_hubassoc.hubspot.settings import Secret
 TOKEN_PATH = "/oauth/2026-03/token"
 
 _REFRESH_AHEAD = 120.0
-"""How long before it expires an access token (30 minutes) is replaced, seconds."""
+"""Seconds before its expiry when an access token, which lives for 30 minutes, is replaced."""
 
 _ADVICE = {
     "BAD_REFRESH_TOKEN": (
-        "The refresh token was revoked, or belongs to another app than client_id. Install the app in the portal again"
-        " and store the new refresh token, or correct client_id and client_secret in the connection."
+        "The refresh token was revoked, or it belongs to an app other than client_id. Install the app in the portal"
+        " again and store the new refresh token, or correct client_id and client_secret in the connection."
     ),
     "BAD_CLIENT_ID": "Check client_id in the connection.",
     "BAD_CLIENT_SECRET": "Check client_secret in the connection.",
-    "BAD_HUB": "The app is not installed in this portal: install it and store the new refresh token.",
+    "BAD_HUB": "The app is not installed in this portal. Install it and store the new refresh token.",
 }
 
 PostForm = Callable[[str, Mapping[str, SecretStr | str], Callable[[Any], Any]], Any]
-"""Posts a form to a path of the API, without a token, and returns what a function makes of the answer's JSON."""
+"""Posts a form to a path of the API without a token, and returns the answer's JSON converted by a function."""
 
 
 class Auth(Protocol):
     """Provides the access token for the next request."""
 
     def access_token(self, post_form: PostForm) -> SecretStr:
-        """Return a token that is good for the next request; it may be fetched through ``post_form``."""
+        """Return a valid token for the next request, fetched through ``post_form`` if necessary."""
 
     def renew(self, rejected: SecretStr) -> bool:
-        """Note that HubSpot rejected this token. Return whether another one can be had."""
+        """Handle the rejection of a token. Return whether another token is available."""
 
     def secrets(self) -> list[SecretStr]:
-        """Return all values that must not appear in messages."""
+        """Return the values that must not appear in messages."""
 
 
 class BearerToken:
-    """A token that does not expire: service key, private app token or static token of a developer platform app.
-
-    :param token: the token.
-    """
+    """A token that does not expire: service key, private app token or static token of a developer platform app."""
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
@@ -85,18 +82,18 @@ def _token_answer(payload: Any) -> _TokenAnswer:
         return _TokenAnswer.model_validate(payload)
     except ValidationError:
         raise HubSpotUnreadableAnswerError(
-            "HubSpot's answer to the token refresh has no usable access_token and expires_in"
+            "HubSpot's answer to the token refresh has no valid access_token and expires_in"
         ) from None
 
 
 class OAuthToken:
-    """An OAuth access token, refreshed before it expires and after HubSpot rejected it. Safe to share by threads.
+    """An OAuth access token, refreshed before it expires and after HubSpot rejected it. Threads can share it.
 
-    :param client_id: the app's id.
-    :param client_secret: the app's secret.
-    :param refresh_token: the portal's refresh token.
-    :param access_token: an access token to begin with, of unknown age; None to fetch one first.
-    :param on_new_token: called with every token HubSpot hands out, before it is used (to mask it in logs).
+    :param client_id: id of the app.
+    :param client_secret: secret of the app.
+    :param refresh_token: refresh token of the portal.
+    :param access_token: first access token, of unknown age; None to fetch one before the first request.
+    :param on_new_token: called with every token that HubSpot issues, before it is used (to mask it in logs).
     """
 
     def __init__(
@@ -117,9 +114,9 @@ class OAuthToken:
         self._lock = threading.Lock()
 
     def access_token(self, post_form: PostForm) -> SecretStr:
-        """Return an access token with some life left, fetching one if needed.
+        """Return an access token that does not expire soon, fetched if necessary.
 
-        :raises HubSpotAuthenticationError: if HubSpot refuses to refresh; the message says what to do.
+        :raises HubSpotAuthenticationError: if HubSpot refuses to refresh the token.
         """
         with self._lock:
             if self._access_token is None or time.monotonic() >= self._refresh_at:
@@ -127,7 +124,7 @@ class OAuthToken:
             return self._access_token
 
     def renew(self, rejected: SecretStr) -> bool:
-        """Forget the rejected token, unless another thread has replaced it already."""
+        """Discard the rejected token, unless another thread has replaced it. Return True."""
         with self._lock:
             if self._access_token == rejected:
                 self._access_token = None
@@ -135,7 +132,8 @@ class OAuthToken:
 
     def secrets(self) -> list[SecretStr]:
         """Return the app's secret and both tokens."""
-        return [each for each in (self._client_secret, self._refresh_token, self._access_token) if each is not None]
+        secrets = (self._client_secret, self._refresh_token, self._access_token)
+        return [secret for secret in secrets if secret is not None]
 
     def _refresh(self, post_form: PostForm) -> SecretStr:
         form: dict[str, SecretStr | str] = {
@@ -154,10 +152,10 @@ class OAuthToken:
 
 
 def refresh_refused(status: int, body: bytes, correlation_id: str | None) -> HubSpotAuthenticationError:
-    """Make the error for a refresh that HubSpot refused.
+    """Return the error for a token refresh that HubSpot refused.
 
     :param status: HTTP status of the answer.
-    :param body: its body; ``status`` in it names the reason.
+    :param body: body of the answer; its ``status`` names the reason.
     :param correlation_id: HubSpot's id of the request.
     """
     payload = json_object(body)

@@ -1,7 +1,7 @@
-"""HTTP connections that bound a whole answer in time, and its headers in size.
+"""HTTP connections that limit the duration of a whole answer and the size of its headers.
 
-The read timeout of a socket starts again with every byte, and Python's HTTP client reads any number of interim (1xx)
-answers. So a peer that sends a byte now and then could hold a request forever.
+The read timeout of a socket restarts with every byte, and Python's HTTP client accepts any number of interim (1xx)
+answers. Without these limits a server that sends a byte now and then could block a request forever.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MAX_HEADER_BYTES = 256 * 1024
 """Maximum size of the headers of one answer, interim answers included; HubSpot's are about two kilobytes."""
 
 TIMEOUTS_PER_ANSWER = 4
-"""How many times the read timeout a whole answer may take."""
+"""Maximum duration of a whole answer, as a multiple of the read timeout."""
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads from a socket until a deadline, each time no longer than the read timeout."""
+    """Reads from a socket until a deadline; each read is limited to the read timeout."""
 
     def __init__(self, source: io.RawIOBase, sock: socket.socket) -> None:
         self._source = source
@@ -66,7 +66,7 @@ class _BoundedResponse(http.client.HTTPResponse):
         self._reader.bytes_left = None
 
     def _read_status(self) -> tuple[str, int, str]:
-        """Skip interim answers such as 103, which http.client would return as the answer (it skips only 100)."""
+        """Skip interim answers such as 103; http.client skips only 100 and would return them as the answer."""
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]  # not in typeshed
             if not 101 < status < 200:
@@ -91,15 +91,15 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """requests' adapter over bounded connections, directly or through a proxy."""
+    """Transport adapter of requests with bounded connections, direct or through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of direct connections."""
+        """Create the pools of direct connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return the pools of connections through a proxy."""
+        """Return the manager of pools of connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager

@@ -1,7 +1,7 @@
-"""The one way this package speaks to HubSpot: :class:`HubSpotClient`, over one ``requests.Session``.
+"""HTTP client for HubSpot's Associations Schema API. All requests of this package go through :class:`HubSpotClient`.
 
-Sources: HubSpot's guide "Associations schema" (paths, bodies), its published captures of real answers (status
-codes), "Handling errors" and "API usage guidelines" (what to repeat, and when).
+Sources: HubSpot's guide "Associations schema" (paths, bodies), published captures of real answers (status codes),
+"Handling errors" and "API usage guidelines" (what to repeat, and when).
 """
 
 from __future__ import annotations
@@ -62,35 +62,35 @@ from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpot
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""A portal's limits and labels are some kilobytes; more than this is not an answer of this API."""
+"""Maximum size of the body of an answer; the limits and labels of a portal take some kilobytes."""
 
 INPUTS_PER_REQUEST = 100
 """HubSpot documents no maximum for these endpoints; a pair has at most about 50 labels each way."""
 
 _SHORTEST_SECRET = 8
-"""Shorter secrets are not blanked: they could be ordinary words of an answer."""
+"""Minimum length of a secret to blank; a shorter one could be an ordinary word of an answer."""
 
 _SHORTEST_PART = 12
-"""Characters from which the beginning or the end of a secret is blanked as well."""
+"""Minimum length of the beginning or end of a secret to blank."""
 
 _LONGEST_INTERVAL = 60.0
-"""Longest interval of a rate limit that is respected, seconds; HubSpot's is ten."""
+"""Longest plausible interval of a rate limit, seconds; HubSpot's is ten."""
 
 _REJECTED_PAUSE = (1.0, 2.0)
-"""Bounds of the pause before a token that HubSpot rejected is sent again, seconds."""
+"""Minimum and maximum pause before a request with a rejected token is repeated, seconds."""
 
 _PROVES_TOKEN = (400, 403, 404)
-"""Statuses of refusals that HubSpot gives only after it has accepted the token."""
+"""Statuses that HubSpot answers only after it has accepted the token."""
 
 _CORRELATION_ID = "X-HubSpot-Correlation-Id"
 
 _BROKEN_ANSWER = (
     requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.InvalidHeader,  # of the answer: those of the request are made of checked settings
+    requests.exceptions.InvalidHeader,  # of the answer; headers of the request come from checked settings
 )
 
 _POOL_SIZE = 32
-"""Connections kept open, at most; as many as threads may share one client without losing keep-alive."""
+"""Maximum number of connections kept open: this many threads can share one client without losing keep-alive."""
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ def _user_agent() -> str:
 
 @dataclass(frozen=True)
 class RateLimit:
-    """How much of the ten-second limit is left, from HubSpot's ``X-HubSpot-RateLimit-*`` headers.
+    """State of the ten-second limit, from HubSpot's ``X-HubSpot-RateLimit-*`` headers.
 
     :param maximum: requests allowed per interval.
     :param remaining: requests left in the current interval.
@@ -123,7 +123,7 @@ class RateLimit:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit | None:
-        """Read the headers; None if HubSpot did not send them (it does not on every endpoint), or none that can be."""
+        """Read the headers; None if they are missing (some endpoints do not send them) or invalid."""
         try:
             limit = cls(
                 maximum=int(headers["X-HubSpot-RateLimit-Max"]),
@@ -137,10 +137,10 @@ class RateLimit:
 
 @dataclass
 class _State:
-    """What a client has learned so far; shared with :meth:`HubSpotClient.without_retries`.
+    """State that a client shares with its copies (:meth:`HubSpotClient.without_retries`).
 
-    :param auth: gives out the token.
-    :param credentials: what ``auth`` was made from.
+    :param auth: provides the access token.
+    :param credentials: settings that ``auth`` was made from.
     :param has_worked: whether HubSpot has accepted a token of this client.
     """
 
@@ -153,22 +153,21 @@ class _State:
 
 
 class HubSpotClient:
-    """HubSpot's Associations Schema API: limits and labels of association types, and the account behind the token.
+    """Client for limits and labels of association types, and for the portal that the token belongs to.
 
-    One client holds one keep-alive session. It may be shared by threads. Use it as a context manager, or call
+    A client holds one keep-alive session and can be shared by threads. Use it as a context manager, or call
     :meth:`close`.
 
-    Every method raises a :class:`~.errors.HubSpotError`: authentication, missing scopes, unknown object type,
-    validation, rate limit, unavailable, unreadable answer.
+    Every method that sends a request raises a :class:`~.errors.HubSpotError` if it fails.
 
     :param settings: address, credentials and transport (see :class:`~.settings.HubSpotSettings`).
-    :param retry_policy: when and how often to send a request again; from ``settings.max_retries`` by default.
-    :param inputs_per_request: larger batches are sent in several requests of at most this many inputs.
-    :param on_new_token: called with every OAuth token HubSpot hands out, before it is used.
-    :param sleep: waits between attempts, seconds; it may raise to end a call early.
+    :param retry_policy: when and how often to repeat a request; made from ``settings.max_retries`` by default.
+    :param inputs_per_request: maximum number of inputs per request; larger batches are split.
+    :param on_new_token: called with every OAuth token that HubSpot issues, before it is used.
+    :param sleep: waits the given seconds between attempts; may raise an exception to end the call early.
     :param connection_name: id of the Airflow connection, for error messages.
-    :param reread_settings: called after HubSpot rejected the token; returns the settings as they are stored now, or
-        None if they cannot be read. If they hold other credentials for the same host, the request is sent with those.
+    :param reread_settings: called after HubSpot rejected the token; returns the settings as stored now, or None if
+        they cannot be read. If they hold other credentials for the same host, the request is repeated with those.
     """
 
     def __init__(
@@ -199,10 +198,10 @@ class HubSpotClient:
         self._session.mount("https://", BoundedAdapter(pool_maxsize=_POOL_SIZE))
         self._session.mount("http://", BoundedAdapter(pool_maxsize=_POOL_SIZE))
         self._session.headers.update({"Accept": "application/json", "User-Agent": _user_agent()})
-        # Proxies and certificates are looked up once, not for every request; ~/.netrc never, because its password
-        # would replace the token.
+        # Read proxies and certificates from the environment once, not for every request. Never read ~/.netrc: its
+        # password would replace the token.
         self._session.trust_env = False
-        if settings.base_url.startswith("https:"):  # plain http is for loopback: a proxy would read the token
+        if settings.base_url.startswith("https:"):  # plain http is for loopback; a proxy would see the token
             self._session.proxies = (
                 {"https": settings.proxy} if settings.proxy else get_environ_proxies(settings.base_url)
             )
@@ -222,13 +221,13 @@ class HubSpotClient:
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """The ten-second limit as of the latest answer that included it; None if none has."""
+        """State of the ten-second limit in the latest answer that included it; None if no answer did."""
         return self._state.rate_limit
 
     def without_retries(self) -> HubSpotClient:
-        """Return a client over the same session that does not repeat failed requests, for callers that do.
+        """Return a client over the same session that leaves repeating failed requests to its caller.
 
-        A token that HubSpot rejects is still replaced, or sent again after a pause.
+        It still replaces a token that HubSpot rejects, or repeats the request once after a pause.
         """
         client = copy.copy(self)
         client._retry_policy = RetryPolicy(max_retries=0)
@@ -246,54 +245,55 @@ class HubSpotClient:
     ) -> BatchAnswer:
         """Set limits on association types of one direction.
 
-        It is not known whether HubSpot accepts the same create twice. If an answer never arrives, the pair is read,
-        and only limits not in force yet are sent again, as an update: updates are idempotent and create missing
-        limits. Limits found in force are among the results.
+        HubSpot does not document whether it accepts the same create twice. If no answer arrives, the client reads
+        the limits of the direction and sends those not in force as an update, which is idempotent and creates
+        missing limits. The results include limits that were in force already.
 
-        :param from_object_type: object type in any spelling HubSpot takes.
-        :param to_object_type: the same, for the other side.
-        :param inputs: ``{"category", "typeId", "maxToObjectIds"}`` each.
-        :param resend: True if they may have been sent before, so that they are treated as above.
-        :return: HubSpot's answer; of several requests, their answers joined. Judge it by
-            :class:`~airflow_provider_hubassoc.limits.operation.BatchOperation`, never by the HTTP status.
+        :param from_object_type: object type in any spelling that HubSpot accepts.
+        :param to_object_type: the object type on the other side.
+        :param inputs: each ``{"category", "typeId", "maxToObjectIds"}``.
+        :param resend: True if the inputs may have been sent before; the client then reads the limits first.
+        :return: HubSpot's answer; for several requests, their combined answers. Evaluate it with
+            :class:`~airflow_provider_hubassoc.limits.operation.BatchOperation`, not by the HTTP status.
         """
         return self._batch("create", from_object_type, to_object_type, inputs, resend=resend)
 
     def update_limits(
         self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | Mapping[str, Any]]
     ) -> BatchAnswer:
-        """Change limits of association types of one direction; HubSpot also creates those that are missing.
+        """Change limits of association types of one direction; HubSpot creates limits that are missing.
 
-        Parameters and return value as :meth:`create_limits`. Idempotent: sent again when an answer never arrives.
+        Takes and returns the same as :meth:`create_limits`. The request is idempotent, so it is repeated if no answer
+        arrives.
         """
         return self._batch("update", from_object_type, to_object_type, inputs)
 
     def purge_limits(
         self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | Mapping[str, Any]]
     ) -> BatchAnswer:
-        """Remove limits from association types of one direction; those without a limit are left as they are.
+        """Remove limits from association types of one direction; types without a limit stay unchanged.
 
-        :param inputs: ``{"category", "typeId"}`` each.
+        :param inputs: each ``{"category", "typeId"}``.
         :return: COMPLETE, usually without results: HubSpot answers with an empty body (HTTP 204), or with results
-            that are no limits, which are ignored.
+            that are not limits, which are ignored.
         """
         return self._batch("purge", from_object_type, to_object_type, inputs)
 
     def get_limits(self, from_object_type: str, to_object_type: str) -> list[AssociationLimit]:
-        """Read the limits of one direction. Association types without a limit may be missing or have None."""
+        """Return the limits of one direction. Association types without a limit are missing or have None."""
         ends = from_object_type, to_object_type
         return self._request("GET", self._limits_path(*ends), _limits, ends=ends)
 
     def get_all_limits(self) -> list[AssociationLimit]:
-        """Read the limits of the whole portal. HubSpot does not say which object types they belong to."""
+        """Return the limits of the whole portal. HubSpot does not include the object types."""
         return self._request("GET", f"{self._schema_path}/definitions/configurations/all", _limits)
 
     def get_status(self, url: str, action: Action | None = None) -> BatchAnswer:
-        """Read the state of an operation from a link in the answer that started it.
+        """Return the state of an operation, read from the link in the answer that started it.
 
-        :param url: must have the API's own origin.
-        :param action: the operation's action; results of a purge that are no limits are ignored.
-        :raises HubSpotRefusedAnswerError: if it has another one; nothing is sent then.
+        :param url: the link; must have the origin of the API.
+        :param action: action of the operation; results of a purge that are not limits are ignored.
+        :raises HubSpotRefusedAnswerError: if the link has another origin; nothing is sent then.
         """
         if not same_origin(url, self.base_url):
             raise HubSpotRefusedAnswerError("The status link leads away from the HubSpot API and is not followed")
@@ -304,7 +304,7 @@ class HubSpotClient:
     # -- labels --
 
     def get_labels(self, from_object_type: str, to_object_type: str) -> list[AssociationLabel]:
-        """Read the association types of one direction; the unlabeled one has ``label`` None."""
+        """Return the association types of one direction; ``label`` of the unlabeled type is None."""
         ends = from_object_type, to_object_type
         return self._request("GET", self._labels_path(*ends), _labels, ends=ends)
 
@@ -317,13 +317,13 @@ class HubSpotClient:
         name: str,
         inverse_label: str | None = None,
     ) -> list[AssociationLabel]:
-        """Define an association type of the portal's own.
+        """Create a label, which is an association type of the portal.
 
-        :param label: what people see from this side.
-        :param name: internal name, unique in the portal; no hyphens, no leading digit.
-        :param inverse_label: what people see from the other side; None for the same label on both sides.
-        :return: the new rows as HubSpot answers them, in no reliable order: read each direction's labels to know
-            which id belongs to which side.
+        :param label: text shown on this side.
+        :param name: internal name, unique in the portal; without hyphens, not starting with a digit.
+        :param inverse_label: text shown on the other side; None for the same text on both sides.
+        :return: the new association types in no reliable order: read the labels of each direction to learn which id
+            belongs to which side.
         """
         body = {"label": label, "name": name}
         if inverse_label is not None:
@@ -342,7 +342,7 @@ class HubSpotClient:
     ) -> None:
         """Rename a label.
 
-        :param inverse_label: always give it for a label with two sides: without it HubSpot writes ``label`` on both.
+        :param inverse_label: required for a paired label: without it HubSpot sets ``label`` on both sides.
         """
         body: dict[str, Any] = {"associationTypeId": association_type_id, "label": label}
         if inverse_label is not None:
@@ -351,7 +351,7 @@ class HubSpotClient:
         self._request("PUT", self._labels_path(*ends), _nothing, body, ends=ends)
 
     def delete_label(self, from_object_type: str, to_object_type: str, association_type_id: int) -> None:
-        """Delete a label and its inverse; either id will do. It must not be in use on any record."""
+        """Delete a label and its inverse, by the id of either. No record may use the label."""
         ends = from_object_type, to_object_type
         self._request("DELETE", f"{self._labels_path(*ends)}/{association_type_id:d}", _nothing, ends=ends)
 
@@ -368,16 +368,19 @@ class HubSpotClient:
     # -- account --
 
     def account_info(self) -> AccountInfo:
-        """Read which portal the token belongs to. Needs the scope ``oauth``."""
+        """Return the portal that the token belongs to. Requires the scope ``oauth``.
+
+        The request always uses version 2026-03 of the account API; ``api_version`` applies to associations only.
+        """
         info = self._request("GET", "/account-info/2026-03/details", _account_info)
         self._state.time_zone = info.time_zone
         return info
 
-    # -- how it is done --
+    # -- requests --
 
     @property
     def _schema_path(self) -> str:
-        # v4 is where HubSpot's documentation and its own client put it; the dated versions have one form only.
+        # HubSpot serves v4 under two paths; this is the one that its documentation of v4 and its own client use.
         return "/crm/v4/associations" if self.api_version == "v4" else f"/crm/associations/{self.api_version}"
 
     def _limits_path(self, from_object_type: str, to_object_type: str) -> str:
@@ -392,7 +395,7 @@ class HubSpotClient:
 
     @contextmanager
     def _error_context(self, ends: tuple[str, str] | None = None) -> Iterator[None]:
-        """Add to an error where it happened: connection, direction, and host where it matters."""
+        """Add the connection and the direction to an error, and the host if it helps to explain the error."""
         try:
             yield
         except HubSpotError as error:
@@ -439,7 +442,7 @@ class HubSpotClient:
     def _create(
         self, path: str, inputs: list[LimitInput], ends: tuple[str, str], *, outcome_unknown: bool
     ) -> BatchAnswer:
-        """Send a create so that no input that HubSpot may have applied is created a second time."""
+        """Send a create without creating any input twice that HubSpot may have applied."""
         wanted = {limit_input.identity: limit_input.max_to_object_ids for limit_input in inputs}
         in_force: list[AssociationLimit] = []
         remaining = inputs
@@ -448,7 +451,7 @@ class HubSpotClient:
         def attempt() -> BatchAnswer:
             nonlocal outcome_unknown, in_force, remaining, action
             if outcome_unknown:
-                action = "update"  # a read may be older than the create that was never answered
+                action = "update"  # the read may show an older state than the unanswered create
                 limits = self._send("GET", path, _limits, ends=ends)
                 in_force = [limit for limit in limits if (limit.identity, limit.max_to_object_ids) in wanted.items()]
                 applied = {limit.identity for limit in in_force}
@@ -475,12 +478,15 @@ class HubSpotClient:
         ends: tuple[str, str] | None = None,
         idempotent: bool = True,
     ) -> T:
-        """Send a request as often as the retry policy allows; ``parse`` reads the JSON of the answer."""
+        """Send a request, repeated as the retry policy allows; ``parse`` converts the JSON of the answer."""
         with self._error_context(ends):
             return self._repeat(lambda: self._send(method, path, parse, body, ends), idempotent=idempotent)
 
     def _repeat(self, send: Callable[[], T], *, idempotent: bool = True) -> T:
-        """Call as often as the retry policy allows. Once an attempt's outcome is unknown, every later error says so."""
+        """Call ``send``, repeated as the retry policy allows.
+
+        Once an attempt may have reached HubSpot, every later error keeps ``outcome_unknown`` set.
+        """
         outcome_unknown = False
 
         def attempt() -> T:
@@ -489,7 +495,7 @@ class HubSpotClient:
                 return send()
             except HubSpotError as error:
                 outcome_unknown = error.outcome_unknown = outcome_unknown or error.outcome_unknown
-                # The frames and errors behind it hold secrets, and keep the connection open.
+                # Frames and chained errors would hold secrets and keep the connection open.
                 error.__context__ = None
                 raise error.with_traceback(None) from None
 
@@ -505,8 +511,8 @@ class HubSpotClient:
     ) -> T:
         """Send one request with the token.
 
-        A request that HubSpot answers with 401 was not carried out. It is sent again with a refreshed token, with the
-        credentials that are stored now, and, if the token is known to be good, once more after a pause.
+        HubSpot does not carry out a request that it answers with 401. The request is repeated with a refreshed token,
+        then with the credentials stored now, and, if HubSpot accepted the token before, once more after a pause.
         """
         data = None if body is None else json.dumps(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
@@ -524,7 +530,7 @@ class HubSpotClient:
                 if not is_reread and self._replace_auth(auth):
                     is_reread = True
                     continue
-                # Without a token it was the refresh that HubSpot refused, and it gave a definite reason.
+                # Without a token, HubSpot refused the refresh, and its reason is definite.
                 error.retryable = token is not None and self._state.has_worked
                 if token is None or is_paused or not (self._state.has_worked or is_refreshed):
                     raise
@@ -536,11 +542,11 @@ class HubSpotClient:
             else:
                 self._state.has_worked = True
                 return answer
-            log.warning("HubSpot rejected the access token; trying once more after a pause.")
+            log.warning("HubSpot rejected the access token; repeating the request once after a pause.")
             self._sleep(random.uniform(*_REJECTED_PAUSE))
 
     def _replace_auth(self, rejected: Auth) -> bool:
-        """Read the settings again after HubSpot rejected the token. Return whether there are other credentials now."""
+        """Read the settings again after HubSpot rejected the token. Return True if the credentials have changed."""
         state = self._state
         with state.lock:
             if state.auth is not rejected:  # another thread has replaced it
@@ -549,9 +555,9 @@ class HubSpotClient:
             if settings is None or _credentials(settings) == state.credentials:
                 return False
             if not same_origin(settings.base_url, self.base_url):
-                log.warning("The stored connection leads to another host now; its new token is not used by this task.")
+                log.warning("The connection now has another host, so this task does not use its new credentials.")
                 return False
-            log.info("HubSpot rejected the access token; the connection holds another one now, which is used.")
+            log.info("HubSpot rejected the access token; repeating the request with the connection's new credentials.")
             state.auth, state.credentials = _auth(settings, self._on_new_token), _credentials(settings)
             return True
 
@@ -560,7 +566,7 @@ class HubSpotClient:
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             return self._exchange("POST", path, parse, form, headers, None)
         except HubSpotError as error:
-            error.outcome_unknown = False  # the request that needs the token has not been sent yet
+            error.outcome_unknown = False  # the request that needs the token was not sent
             raise
 
     def _exchange(
@@ -573,7 +579,7 @@ class HubSpotClient:
         token: SecretStr | None,
         ends: tuple[str, str] | None = None,
     ) -> T:
-        """Send one HTTP request. Return the answer as ``parse`` reads it, or raise the typed error."""
+        """Send one HTTP request. Return the answer converted by ``parse``, or raise the typed error."""
         try:
             with self._session.request(
                 method,
@@ -587,16 +593,18 @@ class HubSpotClient:
                 body = _read_body(response)
         except requests.RequestException as error:
             raise _transport_error(error, self._timeout) from None
-        except OSError as error:  # requests looks for the ca_bundle only when it sends
+        except OSError as error:  # requests opens the ca_bundle when it sends
             raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {error}") from None
-        except ValueError as error:  # an address or a proxy's password that HTTP cannot carry; its text may hold it
+        except (
+            ValueError
+        ) as error:  # an address or proxy password that HTTP cannot carry; its text may hold the password
             raise HubSpotSettingsError(
                 f"The HubSpot connection cannot be used: {type(error).__name__}. Check host and proxy."
             ) from None
         self._state.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
         correlation_id = text_of(response.headers.get(_CORRELATION_ID))
-        if token is not None or not response.ok:  # an answer may echo what it was asked, one with new tokens must
-            # The token may have been renewed in the meantime.
+        if token is not None or not response.ok:  # not the answer of the token endpoint, which has to hold tokens
+            # HubSpot may echo secrets of the request. Another thread may have renewed the token in the meantime.
             secrets = {_reveal(secret) for secret in (token, *self._state.auth.secrets()) if secret is not None}
             body = _redacted(_plain_json(body).decode("latin-1"), secrets).encode("latin-1")
             correlation_id = correlation_id and _redacted(correlation_id, secrets)
@@ -633,16 +641,16 @@ class HubSpotClient:
         if refreshing:
             error.message = f"HubSpot's OAuth token endpoint did not refresh the access token: {error.message}"
         elif status == 530 and not self._state.has_worked:
-            error.message += ". HubSpot also answers so if the token is malformed: check the token in the connection."
+            error.message += " HubSpot also answers 530 if the token is malformed: check the token in the connection."
         if isinstance(error, HubSpotRateLimitError) and error.policy == "DAILY" and error.retry_after is None:
             error.retry_after = self._seconds_to_midnight()
         return error
 
     def _seconds_to_midnight(self) -> float:
-        """Seconds until HubSpot's daily limit resets: midnight in the portal's time zone, or UTC if it is unknown."""
+        """Return the seconds until HubSpot resets the daily limit: midnight in the portal's time zone, or in UTC."""
         try:
             now = pendulum.now(self._state.time_zone or "UTC")
-        except (ValueError, OSError):  # a zone that this machine does not know
+        except (ValueError, OSError):  # this machine does not know the time zone
             now = pendulum.now("UTC")
         return (now.add(days=1).start_of("day") - now).total_seconds()
 
@@ -676,12 +684,12 @@ def _reveal(value: SecretStr | str) -> str:
 
 
 def _common_length(one: str, other: str) -> int:
-    """Return how many characters two texts have in common from their beginning."""
+    """Return the length of the common beginning of two texts."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _redacted(text: str, secrets: set[str]) -> str:
-    """Replace secrets, and long beginnings and ends of them."""
+    """Replace secrets, and their beginnings and ends if these are long enough."""
     for secret in secrets | {quote(secret, safe="") for secret in secrets}:
         if len(secret) < _SHORTEST_SECRET:
             continue
@@ -721,7 +729,7 @@ def _inputs_body(inputs: list[LimitInput]) -> dict[str, Any]:
 
 def _read_body(response: requests.Response) -> bytes:
     """Read a body of bounded size; :mod:`.bounded_http` bounds the time."""
-    body = response.content if response.raw.closed else b""  # an observer of requests may have read it already
+    body = response.content if response.raw.closed else b""  # a hook of requests, such as tracing, may have read it
     try:
         while part := response.raw.read1(64 * 1024, decode_content=True):
             body += part
@@ -731,7 +739,7 @@ def _read_body(response: requests.Response) -> bytes:
                     status=response.status_code,
                     correlation_id=text_of(response.headers.get(_CORRELATION_ID)),
                 )
-    except ReadTimeoutError as error:  # as requests does it, which cannot read in parts of any size
+    except ReadTimeoutError as error:  # same conversion as in requests, whose iter_content() cannot read any size
         raise requests.ConnectionError(error) from None
     except HTTPError as error:
         raise requests.exceptions.ChunkedEncodingError(error) from None
@@ -739,7 +747,7 @@ def _read_body(response: requests.Response) -> bytes:
 
 
 def _plain_json(body: bytes) -> bytes:
-    """Rewrite JSON without escapes, which could hide a secret."""
+    """Rewrite JSON without escape sequences, which could hide a secret."""
     if b"\\" not in body:
         return body
     try:
@@ -753,7 +761,9 @@ def _parse_json(body: bytes) -> Any:
     try:
         payload = parse_json(body) if body.strip() else None
     except ValueError:
-        raise HubSpotUnreadableAnswerError("HubSpot's answer is not JSON") from None
+        raise HubSpotUnreadableAnswerError(
+            "HubSpot's answer is not JSON. If this persists, check host and proxy in the connection."
+        ) from None
     return {} if payload is None else payload
 
 
@@ -766,7 +776,7 @@ def _parsed(validate: Callable[[Any], T], payload: Any, where: str) -> T:
 
 
 def _first_mistake(error: ValidationError, where: str) -> str:
-    """Name the place and the mistake: ``results.2.typeId: Input should be a valid integer``."""
+    """Return the place and text of the first mistake: ``results.2.typeId: Input should be a valid integer``."""
     mistake = error.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(map(str, (where, *mistake['loc'])))}: {mistake['msg']}"
 
@@ -791,13 +801,13 @@ def _association_names(payload: Any) -> list[AssociationName]:
 
 
 def _batch_answer(payload: Any) -> BatchAnswer:
-    if payload is None:  # HTTP 204: how HubSpot really answers a purge
+    if payload is None:  # HTTP 204: HubSpot's usual answer to a purge
         return BatchAnswer(status=BatchStatus.COMPLETE)
     return _parsed(BatchAnswer.model_validate, payload, "batch")
 
 
 def _purge_answer(payload: Any) -> BatchAnswer:
-    """Read the answer to a purge: 204, an empty body, or a batch whose results need not be limits.
+    """Convert the answer to a purge: 204, an empty body, or a batch whose results need not be limits.
 
     Source: HubSpot's specifications of 2026-03 and 2026-09, which document results without properties.
     """
@@ -809,7 +819,7 @@ def _purge_answer(payload: Any) -> BatchAnswer:
 
 
 def _purge_state(payload: Any) -> BatchAnswer:
-    """Read the state of a purge, without the results that are no limits."""
+    """Convert the state of a purge, without results that are not limits."""
     if isinstance(payload, dict) and isinstance(payload.get("results"), list):
         payload = payload | {"results": [row for row in payload["results"] if _is_limit(row)]}
     return _batch_answer(payload)
@@ -832,7 +842,7 @@ def _nothing(payload: Any) -> None:
 
 
 def _with_purged(answer: BatchAnswer, inputs: list[LimitInput]) -> BatchAnswer:
-    """Add the purged types of one request of a larger purge to its results; HubSpot's answer does not name them."""
+    """Add the purged types to the results of one request of a split purge; HubSpot's answer does not name them."""
     if answer.status is not BatchStatus.COMPLETE or answer.errors or answer.num_errors:
         return answer
     named = {result.identity for result in answer.results}
@@ -845,7 +855,7 @@ def _with_purged(answer: BatchAnswer, inputs: list[LimitInput]) -> BatchAnswer:
 
 
 def _joined(answers: list[BatchAnswer]) -> BatchAnswer:
-    """Join the answers to the parts of one batch. Its state is then read from the pair: links lead to parts only."""
+    """Combine the answers to the parts of one batch, without status links, which cover single parts only."""
     if len(answers) == 1:
         return answers[0]
     by_urgency = [BatchStatus.PENDING, BatchStatus.PROCESSING, BatchStatus.CANCELED, BatchStatus.COMPLETE]
@@ -862,20 +872,25 @@ def _joined(answers: list[BatchAnswer]) -> BatchAnswer:
 
 
 _HOST_MATTERS = (HubSpotUnavailableError, HubSpotTLSError, HubSpotSettingsError)
+"""Errors that name the host if HubSpot has not answered."""
+
+_CHECK_NETWORK = "Check the network, and host and proxy in the connection."
 
 
 def _transport_error(error: requests.RequestException, timeout: tuple[float, float]) -> HubSpotError:
-    """Make the typed error for a request that got no answer, or part of one."""
+    """Return the typed error for a request without an answer, or with an incomplete one."""
     if isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
         return HubSpotTLSError(
-            "The certificate of the HubSpot API cannot be verified; nothing was sent. Check host and ca_bundle."
+            "The certificate of the HubSpot API could not be verified; nothing was sent. Check host and ca_bundle."
         )
     if isinstance(error, requests.ConnectTimeout):
-        return HubSpotUnavailableError(f"No connection to HubSpot within {timeout[0]:g} s", sent=False)
+        return HubSpotUnavailableError(
+            f"No connection to HubSpot within {timeout[0]:g} s. {_CHECK_NETWORK}", sent=False
+        )
     if isinstance(error, requests.ConnectionError):
         reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
         if isinstance(reason, (NewConnectionError, ProxyError)):
-            return HubSpotUnavailableError(f"No connection to HubSpot: {_cause(reason)}", sent=False)
+            return HubSpotUnavailableError(f"No connection to HubSpot: {_cause(reason)}. {_CHECK_NETWORK}", sent=False)
         if isinstance(reason, ReadTimeoutError):
             return HubSpotUnavailableError(
                 f"HubSpot's answer stopped for {timeout[1]:g} s, or was not complete within"

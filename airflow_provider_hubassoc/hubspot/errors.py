@@ -1,13 +1,13 @@
-"""All errors between this package and HubSpot, under one base.
+"""Errors raised by the HubSpot client, all derived from :class:`HubSpotError`.
 
 Each error carries the connection and the direction of the request, the HTTP status, HubSpot's category and
-subCategory, its message and the correlation id that HubSpot's support asks for. Two attributes say what to do about it:
+subCategory, its message and the correlation id that HubSpot's support asks for. Two attributes say how to react:
 
 ``transient``
-    The same request may be sent again by the client, within its retry policy.
+    The client may send the same request again, within its retry policy.
 ``retryable``
-    A later attempt may succeed without anybody changing anything, so a task is worth retrying; if
-    ``retry_after`` is set, not before that many seconds.
+    A later attempt may succeed without any change, so Airflow should retry the task; if ``retry_after`` is set, not
+    before that many seconds.
 
 Sources: HubSpot's pages "Handling errors" and "API usage guidelines", and published captures of error bodies.
 """
@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
 
 MAX_TEXT = 500
-"""Maximum number of characters taken from one text of HubSpot: a sentence, never a whole payload."""
+"""Maximum number of characters kept of one text from HubSpot: a sentence, never a whole payload."""
 
 LONGEST_RETRY_AFTER = 7 * 86_400.0
 """Seconds. HubSpot's longest is one day, until the daily limit resets; more than a week is not plausible."""
@@ -34,16 +34,16 @@ _SCOPES_SHOWN = 3
 
 
 class HubSpotError(Exception):
-    """Base of all errors between this package and HubSpot.
+    """Base class of all errors raised by the HubSpot client.
 
-    :param message: what happened and what to do, for a person; with HubSpot's own words where there are any.
+    :param message: what happened and what to do, for a person; includes HubSpot's own text if there is one.
     :param status: HTTP status of the answer; None if there was none.
     :param category: HubSpot's ``category`` (or, with rate limits, ``errorType``).
     :param sub_category: HubSpot's ``subCategory``.
     :param correlation_id: HubSpot's id of the request, to give to HubSpot's support.
     :param retry_after: seconds after which another attempt makes sense, if HubSpot named a time.
     :param connection: id of the Airflow connection; None if the client was made without one.
-    :param host: host of the API, where it matters: nothing was answered, or it is not HubSpot's default host.
+    :param host: host of the API, if HubSpot did not answer or the host is not HubSpot's default.
     :param direction: direction of the request, such as ``contacts -> companies``.
     """
 
@@ -132,7 +132,7 @@ def _family(kind: type[HubSpotError]) -> list[type[HubSpotError]]:
 
 
 class HubSpotSettingsError(HubSpotError):
-    """The settings (connection) cannot work; the message names every field that is wrong."""
+    """The connection's settings are invalid; the message names every wrong field."""
 
 
 class HubSpotAuthenticationError(HubSpotError):
@@ -169,11 +169,11 @@ class HubSpotValidationError(HubSpotError):
 
 
 class HubSpotUnknownObjectTypeError(HubSpotValidationError):
-    """HubSpot or this endpoint of it does not know the object type in the path."""
+    """HubSpot, or the endpoint called, does not know the object type in the path."""
 
 
 class HubSpotRateLimitError(HubSpotError):
-    """The portal's or the app's rate limit is used up (HTTP 429).
+    """The portal or the app has reached a rate limit (HTTP 429).
 
     :param policy: HubSpot's ``policyName``: TEN_SECONDLY_ROLLING, SECONDLY or DAILY.
     """
@@ -190,9 +190,9 @@ class HubSpotRateLimitError(HubSpotError):
 
 
 class HubSpotUnavailableError(HubSpotError):
-    """HubSpot cannot answer now: HTTP 423, 477, 502, 503, 504, 520 to 530; no connection; no answer in time.
+    """HubSpot is not available: HTTP 423, 477, 502, 503, 504, 520 to 530; no connection; no answer in time.
 
-    :param sent: False if the request certainly did not reach HubSpot.
+    :param sent: False if the request cannot have reached HubSpot.
     """
 
     transient = True
@@ -208,18 +208,18 @@ class HubSpotUnavailableError(HubSpotError):
 
 
 class HubSpotServerError(HubSpotError):
-    """HubSpot failed (another 5xx, such as 500; 408, 409, 425); worth another attempt later, not immediately."""
+    """HubSpot failed to process the request (other 5xx, such as 500; 408, 409, 425). Retry later, not immediately."""
 
     retryable = True
     outcome_unknown = True
 
 
 class HubSpotTLSError(HubSpotError):
-    """The server's certificate cannot be verified; nothing was sent."""
+    """The server's certificate could not be verified; nothing was sent."""
 
 
 class HubSpotUnreadableAnswerError(HubSpotError):
-    """A 2xx answer that is not what HubSpot documents: no JSON, another shape, cut off."""
+    """A 2xx answer that does not match HubSpot's documentation: not JSON, an unexpected shape, or incomplete."""
 
     transient = True
     retryable = True
@@ -227,7 +227,7 @@ class HubSpotUnreadableAnswerError(HubSpotError):
 
 
 class HubSpotRefusedAnswerError(HubSpotError):
-    """An answer this client will not follow or read: a redirect, or a body of unreasonable size."""
+    """An answer that the client does not follow or read: a redirect, or a body that is too large."""
 
     retryable = True
     outcome_unknown = True
@@ -236,8 +236,8 @@ class HubSpotRefusedAnswerError(HubSpotError):
 class HubSpotOperationError(HubSpotError):
     """A batch operation ended without setting every limit: CANCELED, or COMPLETE with errors.
 
-    :param operation: the operation as plain JSON; ``applied``, ``refused`` and ``unconfirmed`` in it say what
-        became of each input.
+    :param operation: the operation as plain JSON; ``applied``, ``refused`` and ``unconfirmed`` hold the outcome of
+        each input.
     """
 
     def __init__(self, message: str, *, operation: dict[str, Any] | None = None, **fields: Any) -> None:
@@ -249,7 +249,7 @@ class HubSpotOperationError(HubSpotError):
 
 
 class HubSpotOperationTimeoutError(HubSpotError):
-    """A batch operation was not over, or its limits not seen in force, within the time given."""
+    """A batch operation did not end, or its limits were not in force, before the timeout."""
 
     retryable = True
 
@@ -267,7 +267,7 @@ _TEMPORARY = frozenset({408, 409, 425})
 """4xx statuses that describe a temporary condition rather than a wrong request."""
 
 _UNKNOWN_OBJECT_TYPE = ("unable to infer object type", "is not supported by this endpoint")
-"""HubSpot's texts for an object type that it, or the endpoint, does not know."""
+"""Parts of HubSpot's texts about an object type that HubSpot or the endpoint does not know."""
 
 _SCOPE_LIST = re.compile(r"\s*\(?requires?[^\[\]]*\[([^\]]*)\]?\)?", re.IGNORECASE)
 _SCOPE = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*", re.IGNORECASE)
@@ -277,7 +277,7 @@ _SCOPE_NAMES = {"commerce_payments": "commercepayments"}
 """Object types that have another name in scopes."""
 
 _USUAL_SCOPES = ("crm.objects.contacts.read", "crm.objects.companies.read", "crm.objects.deals.read")
-"""Scopes named first where the request has no direction."""
+"""Scopes to suggest if the request has no direction."""
 
 _LOCK_SECONDS = 2.0
 """HubSpot holds the lock behind HTTP 423 for 2 seconds ("Handling errors")."""
@@ -301,7 +301,7 @@ def from_response(
     :return: the error; its message never holds a whole payload.
     """
     payload = json_object(body)
-    message = text_of(payload.get("message")) or f"HubSpot answered with HTTP {status}"
+    text = text_of(payload.get("message"))
     fields: dict[str, Any] = {
         "status": status,
         "category": text_of(payload.get("category")) or text_of(payload.get("errorType")),
@@ -311,43 +311,45 @@ def from_response(
     }
     if status == 401:
         return HubSpotAuthenticationError(
-            f"HubSpot rejected the access token: {_sentence(message)} Check the token in the connection.", **fields
+            _message("HubSpot rejected the access token", text, "Check the token in the connection."), **fields
         )
     if status == 403:
         scopes = _required_scopes(payload)
-        without_list = _SCOPE_LIST.sub("", message).strip()
+        without_list = _SCOPE_LIST.sub("", text or "").strip()
         return HubSpotMissingScopesError(
-            f"The access token lacks a scope: {_sentence(without_list)} {_scope_advice(scopes, ends)}",
+            _message("The access token lacks a scope", without_list, _scope_advice(scopes, ends)),
             required_scopes=scopes,
             **fields,
         )
     if status == 429:
+        message = _message("HubSpot's rate limit is reached", text, "Try again later.")
         return HubSpotRateLimitError(message, policy=text_of(payload.get("policyName")), **fields)
     if status in _UNAVAILABLE:
         if status == 423:
             fields["retry_after"] = max(_LOCK_SECONDS, retry_after or 0)
-        return HubSpotUnavailableError(message, **fields)
+        return HubSpotUnavailableError(_message("HubSpot is not available", text, "Try again later."), **fields)
     if status >= 500 or status in _TEMPORARY:
+        message = _message("HubSpot failed to process the request", text, "Try again later.")
         return HubSpotServerError(message, **fields)
     if status < 400:
         return HubSpotRefusedAnswerError(
             f"HubSpot answered with a redirect (HTTP {status}), which is not followed. Check the host.", **fields
         )
-    if any(text in message.lower() for text in _UNKNOWN_OBJECT_TYPE):
-        return HubSpotUnknownObjectTypeError(
-            f'{_sentence(message)} Custom objects are written "p_name" or "2-123", HubSpot\'s own such as "contacts".',
-            **fields,
-        )
-    return HubSpotValidationError(message, **fields)
+    if text and any(part in text.lower() for part in _UNKNOWN_OBJECT_TYPE):
+        advice = 'Custom objects are written "p_name" or "2-123", HubSpot\'s own such as "contacts".'
+        return HubSpotUnknownObjectTypeError(f"{_sentence(text)} {advice}", **fields)
+    is_unknown_path = status in (404, 405) and not text
+    advice = "Check host and api_version in the connection." if is_unknown_path else ""
+    return HubSpotValidationError(_message("HubSpot refused the request", text, advice), **fields)
 
 
 def direction_of(from_object_type: str, to_object_type: str) -> str:
-    """Return a direction for people: ``contacts -> companies``."""
+    """Return the display name of a direction: ``contacts -> companies``."""
     return f"{display_name(from_object_type)} -> {display_name(to_object_type)}"
 
 
 def is_retry_after(value: object) -> bool:
-    """Whether a value, which has been through JSON, can be the ``retry_after`` of an error."""
+    """Whether a value decoded from JSON can be the ``retry_after`` of an error."""
     return value is None or (isinstance(value, (int, float)) and 0 <= value <= LONGEST_RETRY_AFTER)
 
 
@@ -356,9 +358,9 @@ def parse_json(body: bytes | str) -> Any:
 
     :raises ValueError: if it is not JSON.
     """
-    from pydantic_core import from_json  # here, because DAG files import this module
+    from pydantic_core import from_json  # DAG files import this module, so it must import quickly
 
-    # A text with half a surrogate pair in it is a TypeError to from_json, a ValueError to encode().
+    # from_json raises TypeError for a text with half a surrogate pair; encode() raises ValueError.
     return from_json(body.encode() if isinstance(body, str) else body, allow_inf_nan=False)
 
 
@@ -374,6 +376,12 @@ def json_object(body: bytes) -> dict[str, Any]:
 def text_of(value: object) -> str | None:
     """Return a text of HubSpot, shortened to a readable length; None if the value is not a text or empty."""
     return value[:MAX_TEXT] if isinstance(value, str) and value else None
+
+
+def _message(event: str, text: str | None, advice: str) -> str:
+    """Return a message: what happened, HubSpot's reason if it gave one, and what to do."""
+    reason = f"{event}: {_sentence(text)}" if text else f"{event}."
+    return f"{reason} {advice}".strip()
 
 
 def _sentence(text: str) -> str:

@@ -1,7 +1,7 @@
-"""What goes over the wire to HubSpot's Associations Schema API, both ways.
+"""Requests to and answers of HubSpot's Associations Schema API, as pydantic models.
 
-Readers are tolerant: unknown fields are ignored, missing optional fields are fine (HubSpot's real answers lack
-fields that its specification calls required), a wrong type is an error that names the field.
+Parsing is tolerant: unknown fields are ignored, and fields may be missing, because HubSpot's answers lack fields that
+its specification calls required. A field of a wrong type is an error that names the field.
 
 Source: HubSpot's guide "Associations schema" and published captures of real answers.
 """
@@ -17,21 +17,21 @@ from pydantic.alias_generators import to_camel
 from airflow_provider_hubassoc.hubspot.errors import MAX_TEXT
 
 Action = Literal["create", "update", "purge"]
-"""What a batch does with limits; the last part of the path of HubSpot's batch endpoints."""
+"""Action of a batch; the last part of the path of HubSpot's batch endpoints."""
 
 MAX_ERRORS = 500
-"""Errors that are taken over from one answer; a batch is of 100 inputs at most."""
+"""Maximum number of errors kept from one answer; a request has at most 100 inputs."""
 
 MAX_INT32 = 2**31 - 1
 """Largest ``typeId`` and ``maxToObjectIds``: HubSpot types both as int32."""
 
 TypeIdentity = tuple[str, int]
-"""(category, typeId): the identity of an association type. ``typeId`` alone is not one: HubSpot numbers its own
-types and the portal's independently."""
+"""(category, typeId): the identity of an association type. ``typeId`` alone is ambiguous: HubSpot numbers its own
+types and those of the portal independently."""
 
 
 class AssociationCategory(str, Enum):
-    """Who defined an association type."""
+    """Origin of an association type."""
 
     HUBSPOT_DEFINED = "HUBSPOT_DEFINED"
     USER_DEFINED = "USER_DEFINED"
@@ -49,7 +49,7 @@ class BatchStatus(str, Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether HubSpot will do nothing more about the operation."""
+        """Whether HubSpot has finished the operation."""
         return self in (BatchStatus.COMPLETE, BatchStatus.CANCELED)
 
 
@@ -66,29 +66,29 @@ def _shortened(value: Any) -> Any:
 
 
 def _short_context(value: Any) -> Any:
-    """Keep what is no payload: HubSpot's contexts are lists of a name or two."""
+    """Drop long entries: HubSpot's contexts are lists of one or two names."""
     if not isinstance(value, dict):
         return _none_to_empty(value)
     return {name: each for name, each in list(value.items())[:20] if len(name) + len(str(each)) <= MAX_TEXT}
 
 
 def _first_errors(value: Any) -> Any:
-    """Take the first errors only: each is told of every input it may speak of."""
+    """Keep the first errors only: each is reported for every input that it may concern."""
     return _none_to_list(value[:MAX_ERRORS] if isinstance(value, list) else value)
 
 
 class WireModel(BaseModel):
-    """Base of all models: camelCase on the wire, snake_case in Python, immutable, tolerant of unknown fields."""
+    """Base class of all models: camelCase on the wire, snake_case in Python, immutable, unknown fields ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the model as HubSpot writes it (camelCase keys, plain JSON types)."""
+        """Return the model in HubSpot's format (camelCase keys, plain JSON types)."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 class LimitInput(WireModel):
-    """One input of a batch: which association type, and for create and update its limit."""
+    """One input of a batch: an association type and, for create and update, its limit."""
 
     category: AssociationCategory
     type_id: int = Field(strict=True, ge=1, le=MAX_INT32)
@@ -96,16 +96,16 @@ class LimitInput(WireModel):
 
     @property
     def identity(self) -> TypeIdentity:
-        """The association type this input is about."""
+        """Identity of the association type."""
         return (self.category.value, self.type_id)
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the input as HubSpot takes it; a purge input has no ``maxToObjectIds``."""
+        """Return the input in HubSpot's format; an input of a purge has no ``maxToObjectIds``."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class AssociationLimit(WireModel):
-    """The limit of one association type in one direction; ``max_to_object_ids`` None means unlimited."""
+    """Limit of one association type in one direction; ``max_to_object_ids`` is None if it is unlimited."""
 
     category: str
     type_id: int
@@ -114,12 +114,12 @@ class AssociationLimit(WireModel):
 
     @property
     def identity(self) -> TypeIdentity:
-        """The association type this limit is about."""
+        """Identity of the association type."""
         return (self.category, self.type_id)
 
 
 class AssociationLabel(WireModel):
-    """One association type of one direction; the unlabeled type has no label.
+    """One association type of one direction; ``label`` of the unlabeled type is None.
 
     Source: HubSpot's guide; an unlabeled type of a pair with a custom object is USER_DEFINED.
     """
@@ -130,7 +130,7 @@ class AssociationLabel(WireModel):
 
     @property
     def identity(self) -> TypeIdentity:
-        """The association type this label names."""
+        """Identity of the association type."""
         return (self.category, self.type_id)
 
 
@@ -145,7 +145,7 @@ class AssociationName(WireModel):
 
 
 class ErrorDetail(WireModel):
-    """One error inside an answer of HubSpot. Every field is optional, as HubSpot asks of those who parse errors."""
+    """One error in an answer of HubSpot. Every field is optional, as HubSpot requires of clients that parse errors."""
 
     category: Annotated[str | None, BeforeValidator(_shortened)] = None
     sub_category: Annotated[str | None, BeforeValidator(lambda v: v if v is None else _shortened(str(v)))] = None
@@ -154,7 +154,7 @@ class ErrorDetail(WireModel):
 
 
 class BatchAnswer(WireModel):
-    """HubSpot's answer to a batch of limits, or the state of the operation it started."""
+    """HubSpot's answer to a batch of limits, or the state of the operation that the batch started."""
 
     status: BatchStatus
     results: Annotated[list[AssociationLimit], BeforeValidator(_none_to_list)] = Field(default_factory=list)
@@ -168,7 +168,7 @@ class BatchAnswer(WireModel):
 
 
 class AccountInfo(WireModel):
-    """The portal behind a token. Source: HubSpot's "Account information" API."""
+    """The portal that a token belongs to. Source: HubSpot's "Account information" API."""
 
     portal_id: int
     account_type: str = "UNKNOWN"

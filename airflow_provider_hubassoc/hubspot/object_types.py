@@ -1,8 +1,8 @@
 """Spellings of HubSpot's CRM object types.
 
-HubSpot takes several spellings of one object type in a path: the id (``0-1``), the singular and the plural name in
+HubSpot accepts several spellings of one object type in a path: the id (``0-1``), the singular and the plural name in
 any case (``contact``, ``Contacts``), and for custom objects ``2-<n>``, ``p_<name>`` and ``p<portalId>_<name>``.
-Before two spellings are compared they are brought to one form by :func:`normalize`.
+:func:`normalize` converts them to one form for comparison.
 
 Source: HubSpot's guides "Understanding the CRM" (object type ids) and "Associations schema".
 """
@@ -45,7 +45,7 @@ OBJECT_TYPE_IDS: dict[str, str] = {
     "appointments": "0-421",
     "projects": "0-970",
 }
-"""Name in the plural -> object type id, of HubSpot's own object types."""
+"""Plural name -> object type id of HubSpot's own object types."""
 
 _NAMES = {type_id: name for name, type_id in OBJECT_TYPE_IDS.items()}
 _IRREGULAR_SINGULARS = {"companies": "company", "taxes": "tax", "postal_mail": "postal_mail"}
@@ -57,12 +57,12 @@ _CUSTOM_NAME = re.compile(r"p(?P<portal>\d*)_(?P<name>.+)", re.IGNORECASE)
 
 
 def normalize(object_type: str, portal_id: int | None = None) -> str:
-    """Bring an object type to the one form in which spellings are compared.
+    """Return the form of an object type in which spellings are compared.
 
-    :param object_type: any spelling that HubSpot takes.
-    :param portal_id: the portal's id; with it ``p_<name>`` and ``p<portalId>_<name>`` become the same.
-    :return: the object type id (``0-1``) of HubSpot's own types; ``p_<name>`` in lower case for custom objects
-        spelled by name; everything else in lower case, as it is.
+    :param object_type: any spelling that HubSpot accepts.
+    :param portal_id: id of the portal; with it ``p_<name>`` and ``p<portalId>_<name>`` become equal.
+    :return: the object type id (``0-1``) of HubSpot's own types; ``p_<name>`` in lower case for custom objects given
+        by name; any other text in lower case.
     """
     spelling = object_type.lower()
     if _ID.fullmatch(spelling):
@@ -76,13 +76,13 @@ def normalize(object_type: str, portal_id: int | None = None) -> str:
 
 
 def display_name(object_type: str) -> str:
-    """Return the name a person uses: ``contacts`` for ``0-1``; an unknown spelling is returned as it is."""
+    """Return the name for people: ``contacts`` for ``0-1``; an unknown spelling stays unchanged."""
     return _NAMES.get(normalize(object_type), object_type)
 
 
 def is_object_type(value: object) -> bool:
-    """Whether HubSpot could take a value for an object type: a text that is one segment of a path, and stays one."""
-    # quote() leaves dots alone, and a segment of dots only would change the path.
+    """Return whether a value can be an object type: a text that stays one segment of a path when it is quoted."""
+    # quote() does not change dots, and a segment of dots alone would change the path.
     return (
         isinstance(value, str)
         and value.isprintable()

@@ -1,8 +1,8 @@
-"""The one retry policy for requests to HubSpot.
+"""Retry policy for requests to HubSpot.
 
-Retried are errors that are ``transient`` (see :mod:`.errors`): exponential backoff with full jitter, never earlier
-than HubSpot's ``Retry-After``. What HubSpot wants to wait longer than ``longest_wait`` is not slept through but
-raised at once, with the time in ``retry_after``.
+The client retries errors that are ``transient`` (see :mod:`.errors`) with exponential backoff and full jitter, never
+before HubSpot's ``Retry-After``. If that is longer than ``longest_wait``, it raises the error immediately, with the
+time in ``retry_after``.
 
 Sources: HubSpot's "Handling errors" and "API usage guidelines"; full jitter as in the AWS Architecture Blog,
 "Exponential Backoff And Jitter".
@@ -24,12 +24,12 @@ from airflow_provider_hubassoc.hubspot.errors import LONGEST_RETRY_AFTER, HubSpo
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When and how often a request is sent again.
+    """When and how often a request is repeated.
 
-    :param max_retries: how often, after the first attempt; 0 for never.
-    :param first_wait: upper bound of the first wait, seconds; it doubles with each retry.
-    :param max_wait: upper bound of every wait that HubSpot did not ask for, seconds.
-    :param longest_wait: the longest ``Retry-After`` that is slept through, seconds.
+    :param max_retries: maximum number of repetitions after the first attempt.
+    :param first_wait: upper bound of the first wait, seconds; doubles with each retry.
+    :param max_wait: upper bound of the wait in addition to ``Retry-After``, seconds.
+    :param longest_wait: longest ``Retry-After`` that the client sleeps, seconds.
     """
 
     max_retries: int = 5
@@ -40,7 +40,7 @@ class RetryPolicy:
     def retrying(self, sleep: Callable[[float], None] = time.sleep, *, idempotent: bool = True) -> Retrying:
         """Return the tenacity controller for one call.
 
-        :param sleep: waits the given number of seconds; it may raise to end the call early.
+        :param sleep: waits the given seconds; may raise an exception to end the call early.
         :param idempotent: False if the request must not be repeated once HubSpot may have carried it out.
         """
         return Retrying(
@@ -52,7 +52,7 @@ class RetryPolicy:
         )
 
     def allows(self, error: BaseException, *, idempotent: bool = True) -> bool:
-        """Whether the request behind this error may be sent again from here."""
+        """Return whether the client may repeat the request that failed with this error."""
         if not isinstance(error, HubSpotError) or not error.transient:
             return False
         return (idempotent or not error.outcome_unknown) and (error.retry_after or 0) <= self.longest_wait
@@ -65,10 +65,10 @@ class RetryPolicy:
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Read a ``Retry-After`` header.
+    """Parse a ``Retry-After`` header.
 
     :param value: seconds, or an HTTP date (RFC 9110, 10.2.3).
-    :return: seconds from now, never negative and a week at most; None if there is no header or it cannot be read.
+    :return: seconds from now, from 0 to a week; None if the header is missing or invalid.
     """
     if value is None:
         return None

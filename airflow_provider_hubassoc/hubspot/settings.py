@@ -1,4 +1,4 @@
-"""What a :class:`.client.HubSpotClient` is set up with, and the check of all of it at once."""
+"""Settings of a :class:`.client.HubSpotClient`, and their validation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pydantic import (
 from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
 
 DEFAULT_BASE_URL = "https://api.hubapi.com"
-"""One host for all data centres, as HubSpot asks of its API's users."""
+"""HubSpot serves all data centers from this host."""
 
 API_VERSIONS = ("2026-03", "2026-09", "2025-09", "v4")
-"""Versions of the Associations Schema API that this client speaks."""
+"""Versions of the Associations Schema API that this client supports."""
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
@@ -36,15 +36,15 @@ def _fits_into_a_header(value: SecretStr) -> SecretStr:
 
 
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096), AfterValidator(_fits_into_a_header)]
-"""A token or another secret, as HubSpot makes them."""
+"""A token or another secret in the format that HubSpot issues."""
 
 _SHOWN_FIELDS = {"base_url": "host", "access_token": "password (access token)"}
-"""What fields are called in Airflow's connection, where that is another name."""
+"""Names of fields in Airflow's connection, if they differ."""
 
 _NEEDS = {"access_token": ("access_token",), "oauth": ("client_id", "client_secret", "refresh_token")}
-"""``auth_type`` -> the fields it cannot do without."""
+"""``auth_type`` -> the fields that it requires."""
 
-_MISSING = "is missing; auth_type {} needs it"
+_MISSING = "is missing; auth_type {} requires it"
 
 
 def _origin(url: str) -> tuple[str, str, int]:
@@ -57,7 +57,7 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def same_origin(url: str, other: str) -> bool:
-    """Whether two URLs have the same scheme, host and port; only then may the token go along."""
+    """Whether two URLs have the same scheme, host and port, so that the token may be sent to both."""
     try:
         return _origin(url) == _origin(other)
     except ValueError:
@@ -65,7 +65,7 @@ def same_origin(url: str, other: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine; only there is plain http acceptable."""
+    """Whether a host name or address is this machine, where plain http is acceptable."""
     if host.lower() == "localhost":
         return True
     try:
@@ -75,20 +75,20 @@ def is_loopback(host: str) -> bool:
 
 
 class HubSpotSettings(BaseModel):
-    """Everything a client needs to know. None (and an empty string) means the default everywhere.
+    """Settings of a client. For every field, None and an empty string mean the default.
 
-    :param base_url: the API's address; https, or http on loopback only. A host without a scheme means https.
+    :param base_url: address of the API: https, or http on loopback only. A host without a scheme means https.
     :param auth_type: ``access_token`` (service key, private app token, static token) or ``oauth``.
-    :param access_token: the bearer token; with ``oauth`` the first access token, which may be missing.
-    :param client_id: the OAuth app's id.
-    :param client_secret: the OAuth app's secret.
-    :param refresh_token: the OAuth refresh token of the portal.
+    :param access_token: the bearer token; with ``oauth`` the first access token, which is optional.
+    :param client_id: id of the OAuth app.
+    :param client_secret: secret of the OAuth app.
+    :param refresh_token: OAuth refresh token of the portal.
     :param api_version: version of the Associations Schema API.
-    :param timeout: seconds; one number for both, or a pair (connect, read).
-    :param max_retries: how often a request is sent again after an error that may pass.
-    :param proxy: URL of an HTTP proxy; None for what the environment says (``HTTPS_PROXY``, ``NO_PROXY``).
-    :param ca_bundle: path of a file with the certificates to trust; None for what the environment says
-        (``REQUESTS_CA_BUNDLE``), or else certifi's.
+    :param timeout: seconds; one number, or a pair (connect, read).
+    :param max_retries: how often a request is repeated after a transient error.
+    :param proxy: URL of an HTTP proxy; None to use the environment (``HTTPS_PROXY``, ``NO_PROXY``).
+    :param ca_bundle: path of a file with the certificates to trust; None to use the environment
+        (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``), or certifi's certificates if it names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
@@ -107,11 +107,11 @@ class HubSpotSettings(BaseModel):
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> HubSpotSettings:
-        """Check raw values and name every mistake at once, by field, never showing a secret.
+        """Validate raw values. The error names every invalid field and never shows a secret.
 
-        :param values: field name -> raw value; None and blank strings mean the default. ``port`` is that of
-            ``base_url``, where it is not part of it.
-        :raises HubSpotSettingsError: if any field is wrong or missing.
+        :param values: field name -> raw value; None and blank strings mean the default. ``port`` is the port of
+            ``base_url`` if the address has none.
+        :raises HubSpotSettingsError: if a field is invalid or missing.
         """
         given = {
             name: value.strip() if isinstance(value, str) else value
@@ -150,17 +150,17 @@ class HubSpotSettings(BaseModel):
             parts = urlsplit(value if "://" in value else f"https://{value}")
             host, port = parts.hostname, parts.port
         except ValueError:  # its text may hold a password
-            raise ValueError("must be an address with a port from 1 to 65535, if it has one") from None
+            raise ValueError("must be an address whose port, if any, is from 1 to 65535") from None
         if not host or port == 0 or parts.scheme not in ("http", "https"):
             raise ValueError("must be an http(s) address such as https://api.hubapi.com")
         if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
             raise ValueError("must be an address without path, query or user, such as https://api.hubapi.com")
         if re.fullmatch(r"app(-[a-z0-9]+)?\.hubspot\.com|app\.hubapi\.com", host.lower()):
-            raise ValueError("is HubSpot's web application, not its API: leave it empty or use https://api.hubapi.com")
+            raise ValueError("is HubSpot's web application, not its API. Leave it empty or use https://api.hubapi.com")
         if "." not in host and ":" not in host and not is_loopback(host) and host.lower().startswith("pat-"):
-            raise ValueError("looks like an access token: store that in the password field")
+            raise ValueError("looks like an access token. Store the token in the password field")
         if parts.scheme == "http" and not is_loopback(host):
-            raise ValueError("must be https: the token would travel in the clear (http is for loopback only)")
+            raise ValueError("must be https: http would send the token unencrypted (allowed for loopback only)")
         shown = f"[{host}]" if ":" in host else host
         is_default_port = port in (None, 443 if parts.scheme == "https" else 80)
         return urlunsplit((parts.scheme, shown if is_default_port else f"{shown}:{port}", "", "", ""))
@@ -194,21 +194,21 @@ def _is_port(value: Any) -> bool:
 
 
 def _mistake(error: Any) -> str:
-    return _said(error["loc"][0], str(error["msg"]).removeprefix("Value error, "))
+    return _field_mistake(error["loc"][0], str(error["msg"]).removeprefix("Value error, "))
 
 
-def _said(field: Any, text: str) -> str:
+def _field_mistake(field: Any, text: str) -> str:
     return f"{_SHOWN_FIELDS.get(field, field)}: {text}"
 
 
 def _missing(given: dict[str, Any]) -> list[str]:
-    """Say what is missing where ``auth_type`` is none, so that this does not come to light only afterwards.
+    """Return the missing fields if ``auth_type`` is invalid, so that one error names everything to correct.
 
-    What is given tells which one is meant; nothing at all tells neither.
+    The given fields show which ``auth_type`` is meant; without any, the fields of both are missing.
     """
     meant = [auth_type for auth_type in ("oauth", "access_token") if any(name in given for name in _NEEDS[auth_type])]
     return [
-        _said(name, _MISSING.format(auth_type))
+        _field_mistake(name, _MISSING.format(auth_type))
         for auth_type in meant[:1] or _NEEDS
         for name in _NEEDS[auth_type]
         if name not in given

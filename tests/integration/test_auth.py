@@ -321,7 +321,7 @@ def test_no_secret_is_shown_or_logged(hubspot: Simulator, caplog: pytest.LogCapt
 def test_a_refused_refresh_token_names_both_causes(hubspot: Simulator) -> None:
     with oauth_client(hubspot, refresh_token="canary-refresh-token") as client:
         text = str(failure(client.account_info, *secrets_of(hubspot)))
-    assert "was revoked, or belongs to another app than client_id" in text
+    assert "was revoked, or it belongs to an app other than client_id" in text
 
 
 def test_a_rate_limit_of_the_token_endpoint_says_so(hubspot: Simulator) -> None:

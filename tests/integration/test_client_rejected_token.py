@@ -85,3 +85,49 @@ def test_a_token_of_another_host_is_not_sent_to_this_one(hubspot: Simulator) -> 
     with client, pytest.raises(HubSpotAuthenticationError):
         client.get_all_limits()
     assert len(hubspot.requests) == 1
+
+
+def oauth_settings(hubspot: Simulator, **changes: str) -> HubSpotSettings:
+    app = hubspot.oauth
+    secrets = {"client_secret": app.client_secret, "refresh_token": app.refresh_token}
+    return HubSpotSettings.parse(
+        {"base_url": hubspot.url, "auth_type": "oauth", "client_id": app.client_id, **secrets, **changes}
+    )
+
+
+@pytest.mark.parametrize("field", ["refresh_token", "client_secret"])
+def test_an_oauth_secret_replaced_in_the_connection_is_used(hubspot: Simulator, field: str) -> None:
+    """Both for the first refresh and for one after the access token was rejected."""
+    hubspot.oauth.client_secret, hubspot.oauth.refresh_token = "first-client-secret", "first-refresh-token"
+    with HubSpotClient(
+        oauth_settings(hubspot, **{field: "wrong-secret-value"}),
+        sleep=Pauses(),
+        reread_settings=lambda: oauth_settings(hubspot),
+    ) as client:
+        client.account_info()
+        setattr(hubspot.oauth, field, "second-secret-value")
+        hubspot.revoke(hubspot.requests[-1].headers["authorization"].removeprefix("Bearer "))
+        client.update_limits(*PAIR, [limit()])
+    assert hubspot.limits() == {("0-1", "0-2", "HUBSPOT_DEFINED", 279): 5}
+
+
+def test_a_connection_changed_from_oauth_to_a_static_token(hubspot: Simulator) -> None:
+    reread = lambda: settings(hubspot, hubspot.token)  # noqa: E731
+    revoked = oauth_settings(hubspot, refresh_token="revoked-refresh-token")
+    with HubSpotClient(revoked, sleep=Pauses(), reread_settings=reread) as client:
+        assert client.account_info().portal_id == hubspot.portal_id
+
+
+def test_a_refused_refresh_without_another_one_is_permanent(hubspot: Simulator) -> None:
+    pauses = Pauses()
+    with HubSpotClient(
+        oauth_settings(hubspot), sleep=pauses, reread_settings=lambda: oauth_settings(hubspot)
+    ) as client:
+        client.account_info()
+        hubspot.revoke(hubspot.requests[-1].headers["authorization"].removeprefix("Bearer "))
+        hubspot.revoke(hubspot.oauth.refresh_token)
+        with pytest.raises(HubSpotAuthenticationError) as raised:
+            client.get_all_limits()
+    assert not raised.value.retryable
+    assert raised.value.category == "BAD_REFRESH_TOKEN"
+    assert pauses == []

@@ -167,14 +167,17 @@ def test_every_mistake_is_told_at_once_by_field() -> None:
     [
         (connection(), "password (access token): is missing"),
         (connection(extra={"auth_type": "oauth"}), "client_id: is missing"),
-        (connection(host="http://eu.example.com", password="canary"), "host: must be https"),
-        (connection(host="https://user:canary@eu.example.com", password="canary"), "host: must be an address without"),
-        (connection(host="eu.example.com:1", port=2, password="canary"), "host: must be an address with a port"),
-        (connection(password="canary", extra="{'proxy': 'canary'}"), "extra is not JSON"),
-        (connection(password="canary", extra="[" * 9999), "extra is not JSON"),
-        (connection(password="canary", extra='["canary"]'), "extra is not a JSON object"),
-        (connection(password="canary", extra="null"), "extra is not a JSON object"),
-        (connection(password="canary", extra='{"timeout": NaN}'), "extra is not JSON"),
+        (connection(host="http://eu.example.com", password="canary-word"), "host: must be https"),
+        (
+            connection(host="https://user:canary@eu.example.com", password="canary-word"),
+            "host: must be an address without",
+        ),
+        (connection(host="eu.example.com:1", port=2, password="canary-word"), "host: must be an address whose port"),
+        (connection(password="canary-word", extra="{'proxy': 'canary'}"), "extra is not JSON"),
+        (connection(password="canary-word", extra="[" * 9999), "extra is not JSON"),
+        (connection(password="canary-word", extra='["canary"]'), "extra is not a JSON object"),
+        (connection(password="canary-word", extra="null"), "extra is not a JSON object"),
+        (connection(password="canary-word", extra='{"timeout": NaN}'), "extra is not JSON"),
     ],
 )
 def test_a_mistake(conn: Connection, said: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
+from airflow.sdk.log import mask_logs
 
-from airflow_provider_hubassoc.hooks import HubSpotHook
+from airflow_provider_hubassoc.hooks import HubSpotHook, settings_of
 from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.integration.wire import closed_port
@@ -77,3 +78,38 @@ def test_a_token_rotated_in_the_stored_connection_is_used(hubspot: Simulator, mo
         hubspot.revoke(old)
         store(hubspot.token)
         assert hook.account_info().portal_id == hubspot.portal_id
+
+
+def test_a_host_with_a_path_gets_a_hint() -> None:
+    with pytest.raises(HubSpotSettingsError, match=r"without path, query or user, such as https://api\.hubapi\.com"):
+        hook_with(host="api.hubapi.com/crm/v4", password=SECRET).get_conn()
+
+
+@pytest.mark.parametrize("blanks", [" ", "\n", "\t \r\n"])
+def test_blanks_at_the_ends_of_fields_are_stripped(hubspot: Simulator, blanks: str) -> None:
+    extra = {
+        "api_version": f"{blanks}v4{blanks}",
+        "timeout": f"{blanks}5 , 60{blanks}",
+        "max_retries": f"{blanks}3{blanks}",
+        "auth_type": f"{blanks}access_token{blanks}",
+        "ca_bundle": blanks,
+        "proxy": blanks,
+    }
+    hook = hook_with(extra, host=f"{blanks}{hubspot.url}{blanks}", password=f"{blanks}{hubspot.token}{blanks}")
+    with hook:
+        hook.get_all_limits()
+    (request,) = hubspot.requests
+    assert request.headers["authorization"] == f"Bearer {hubspot.token}"
+    assert request.path == "/crm/v4/associations/definitions/configurations/all"
+    settings = settings_of(Connection(conn_id="emea", conn_type="hubspot", extra=json.dumps(extra), password=SECRET))
+    assert (settings.timeout, settings.max_retries, settings.ca_bundle, settings.proxy) == ((5.0, 60.0), 3, None, None)
+
+
+@pytest.mark.parametrize("field", ["password", "client_secret", "refresh_token"])
+def test_a_secret_is_masked_without_its_blanks(field: str) -> None:
+    """Airflow masks fields as they are stored; what is used, and could be logged, has no blanks."""
+    secret = f"canary-{field}-4711"
+    extra = {"auth_type": "oauth", "client_id": "a", "client_secret": "b-secret-1", "refresh_token": "c-secret-2"}
+    fields = {"password": f" {secret}\n"} if field == "password" else {}
+    hook_with(extra | ({} if fields else {field: f" {secret}\n"}), **fields).get_conn()
+    assert mask_logs(None, "info", {"event": f"a {secret} b"})["event"] == "a *** b"

@@ -454,7 +454,9 @@ def test_a_refused_change_does_not_stop_the_others(
 
     assert_permanent(run, ApplyError)
     assert "Applied 2 of 3: 1 refused. Settled." in str(run.error)
-    assert "deals -> contacts (unlabeled) unlimited -> 10: refused (Not today" in str(run.error)
+    assert "deals -> contacts (unlabeled) unlimited -> 10: refused (HubSpot refused the request: Not today" in str(
+        run.error
+    )
     report = run.xcoms["report"]
     assert [len(report[each]) for each in ("applied", "refused", "unconfirmed", "not_attempted")] == [2, 1, 0, 0]
     assert hubspot.limits() == {CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1}

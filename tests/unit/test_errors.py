@@ -121,7 +121,7 @@ def test_any_shape_of_error_is_read(status: int, payload: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b"1" * 10_000, b"\xff\xfe", b"<html>no</html>", b"", b'"text"'])
 def test_a_body_that_is_no_object_says_nothing(body: bytes) -> None:
-    assert str(from_response(502, body)) == "HubSpot answered with HTTP 502 (HTTP 502)"
+    assert str(from_response(502, body)) == "HubSpot is not available. Try again later. (HTTP 502)"
 
 
 def test_a_whole_payload_is_never_shown() -> None:
@@ -203,3 +203,25 @@ def test_an_unknown_object_type_says_how_custom_objects_are_written(text: str) -
 @pytest.mark.parametrize(("asked", "waited"), [(None, 2.0), (1.0, 2.0), (7.0, 7.0)])
 def test_a_lock_is_held_for_two_seconds(asked: float | None, waited: float) -> None:
     assert from_response(423, b"", retry_after=asked).retry_after == waited
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "says"),
+    [
+        (400, "Invalid input", "HubSpot refused the request: Invalid input."),
+        (404, None, "HubSpot refused the request. Check host and api_version in the connection."),
+        (404, "No such label.", "HubSpot refused the request: No such label."),
+        (401, None, "HubSpot rejected the access token. Check the token in the connection."),
+        (423, "locked", "HubSpot is not available: locked. Try again later."),
+        (429, None, "HubSpot's rate limit is reached. Try again later."),
+        (500, "internal error", "HubSpot failed to process the request: internal error. Try again later."),
+    ],
+)
+def test_a_message_says_what_happened_why_and_what_to_do(status: int, message: str | None, says: str) -> None:
+    body = {} if message is None else {"message": message}
+    assert from_response(status, json.dumps(body).encode()).message == says
+
+
+def test_a_missing_scope_without_a_reason() -> None:
+    message = from_response(403, b"", ends=("contacts", "companies")).message
+    assert message.startswith("The access token lacks a scope. Give the token one of these scopes: crm.objects.")

@@ -84,7 +84,7 @@ def test_addresses(given_url: str, base_url: str) -> None:
     "host", ["api.hubapi.com", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "0.0.0.0"]
 )
 def test_plain_http_leads_to_loopback_only(host: str) -> None:
-    assert "host: must be https: the token would travel in the clear" in mistakes(
+    assert "host: must be https: http would send the token unencrypted" in mistakes(
         access_token=TOKEN, base_url=f"http://{host}"
     )
 
@@ -96,6 +96,8 @@ def test_plain_http_leads_to_loopback_only(host: str) -> None:
         "file:///etc/passwd",
         "https://",
         "https://api.hubapi.com/crm",
+        "api.hubapi.com/crm/v4",
+        "api.hubapi.com?a=4714",
         "https://api.hubapi.com?a=4714",
         "https://api.hubapi.com#4714",
         "https://user:canary-4714@api.hubapi.com",
@@ -151,13 +153,14 @@ def test_a_mistake_is_told_by_its_field(field: str, value: Any, said: str) -> No
 
 def test_credentials_are_needed() -> None:
     assert mistakes() == (
-        "The HubSpot connection cannot be used: password (access token): is missing; auth_type access_token needs it."
+        "The HubSpot connection cannot be used: "
+        "password (access token): is missing; auth_type access_token requires it."
     )
     assert mistakes(auth_type="oauth") == (
         "The HubSpot connection cannot be used: "
-        "client_id: is missing; auth_type oauth needs it; "
-        "client_secret: is missing; auth_type oauth needs it; "
-        "refresh_token: is missing; auth_type oauth needs it."
+        "client_id: is missing; auth_type oauth requires it; "
+        "client_secret: is missing; auth_type oauth requires it; "
+        "refresh_token: is missing; auth_type oauth requires it."
     )
     assert "client_id" not in mistakes(**{**OAUTH, "refresh_token": " "})
     assert HubSpotSettings.parse(OAUTH).access_token is None
