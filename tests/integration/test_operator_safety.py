@@ -256,3 +256,47 @@ def test_dags_are_the_same_at_every_parse(tmp_path: Path) -> None:
         results.append(done.stdout.splitlines()[-1])
     assert results[0] == results[1]
     assert " at 0x" not in results[0]
+
+
+# -- which portal it is --
+
+
+def test_overrides_are_not_passed_over_where_the_portal_is_not_known(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    over = {"portals": {str(hubspot.portal_id): {"associations": [association("contacts", "companies", limit=3)]}}}
+    hubspot.inject(path="/account-info/*", status=403, body={"category": "MISSING_SCOPES"}, times=99)
+    run = airflow.run(sync(config={**CONFIG, **over}))
+    assert (run.state, writes(hubspot)) == ("failed", [])
+    assert "portal" in str(run.error)
+    assert "oauth" in str(run.error)
+    named = airflow.run(sync(task_id="named", config={**CONFIG, **over}, portal=hubspot.portal_id))
+    assert named.error is None
+    assert hubspot.limits()[CONTACT_TO_COMPANY] == 3
+
+
+def test_a_plan_of_a_known_portal_is_not_applied_to_an_unknown_one(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    planned = airflow.run(sync(task_id="plan", mode="plan")).xcoms["plan"]
+    hubspot.inject(path="/account-info/*", status=403, body={"category": "MISSING_SCOPES"}, times=99)
+    run = airflow.run(sync(config=None, plan=planned))
+    assert (run.state, writes(hubspot)) == ("failed", [])
+    assert f"made for portal {hubspot.portal_id}" in str(run.error)
+
+
+def test_warnings_of_the_file_are_in_the_log(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = declare(association("contacts", "companies", limit=5, labels={"Owner:1": None}))
+    assert airflow.run(sync(config=config)).error is None
+    assert "Owner:1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["soft_fail", "silent_fail", "never_fail", "exponential_backoff"])
+def test_airflow_s_own_booleans_of_a_sensor_are_not_taken_from_text(name: str) -> None:
+    pair = {"from_object_type": "contacts", "to_object_type": "companies", "inputs": INPUTS}
+    sensor = HubSpotAssociationLimitsSensor(task_id="wait", **pair, **{name: "false"})
+    assert getattr(sensor, name) is False
+    with pytest.raises(AirflowFailException, match=f"{name}: must be true or false"):
+        HubSpotAssociationLimitsSensor(task_id="bad", **pair, **{name: "maybe"})
