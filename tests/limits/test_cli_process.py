@@ -266,3 +266,31 @@ def test_ctrl_c_during_apply_says_what_it_waits_for(
     finally:
         process.kill()
         process.communicate()
+
+
+# -- at a terminal --
+
+
+def test_an_edit_between_question_and_answer_is_not_overwritten(
+    environment: dict[str, str], hubspot: Simulator, file: Path
+) -> None:
+    import pty
+    hubspot.set_limit(*CONTACT_TO_COMPANY, 9)
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "airflow_provider_hubassoc", "apply", str(file)]
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        shown = ""
+        try:
+            while "[y/N]" not in shown:
+                shown += os.read(master, 4096).decode()
+            hubspot.set_limit(*CONTACT_TO_COMPANY, 2)
+            os.write(master, b"y\n")
+            while True:
+                shown += os.read(master, 4096).decode()
+        except OSError:  # Linux reports a closed terminal so
+            pass
+        finally:
+            os.close(master)
+    assert (process.returncode, writes(hubspot)) == (1, [])
+    assert "was 9, now it is 2" in shown
