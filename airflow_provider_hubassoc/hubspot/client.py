@@ -896,6 +896,12 @@ def _transport_error(error: requests.RequestException, timeout: tuple[float, flo
                 f"HubSpot's answer stopped for {timeout[1]:g} s, or was not complete within"
                 f" {TIMEOUTS_PER_ANSWER * timeout[1]:g} s"
             )
+        if "WRONG_VERSION_NUMBER" in str(reason) or "RECORD_LAYER_FAILURE" in str(reason):
+            return HubSpotUnavailableError(
+                "The server does not speak https. A host without a scheme means https; for a simulator on this machine"
+                " write http:// before it",
+                sent=False,
+            )
         return HubSpotUnavailableError(f"The connection to HubSpot broke: {_cause(reason)}")
     if isinstance(error, requests.Timeout):
         return HubSpotUnavailableError(

@@ -40,7 +40,7 @@ from airflow_provider_hubassoc.limits.config import (
     nearest,
 )
 from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
-from airflow_provider_hubassoc.limits.source import Place, is_invisible, show
+from airflow_provider_hubassoc.limits.source import Place, is_invisible, show, show_exactly
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,7 +66,7 @@ class StalePlanError(ValueError):
 
     def __init__(self, reasons: list[str]) -> None:
         self.reasons = reasons
-        head = "The portal has changed since this plan was made; make a new one:"
+        head = "The plan does not fit the portal any more; make a new one:"
         super().__init__("\n".join([head, *(f"  {reason}" for reason in reasons)]))
 
 
@@ -806,7 +806,7 @@ class _Resolver:
                     self._note_candidates(new)
                 return name
         labels = sorted(set(self._labels.values()))
-        them = ", ".join(show(each) for each in labels) or "none"
+        them = ", ".join(map(show_exactly, labels)) or "none"
         hint = nearest(name, labels) or "; to have it created, declare it with create_missing: true"
         self._problem(where, f"the portal has no such label here; it has {them}{hint}", label.place)
         return None
@@ -846,7 +846,8 @@ class _Resolver:
                     for each in (change, top)
                 ]
                 message = f"its limit would be {whose[0]}, above the object limit of {whose[1]}; lower it or raise that"
-                self._problem(change.name, message, self._association.place)
+                where = show_exactly(change.label) if change.label is not None else change.name
+                self._problem(where, message, self._association.place)
 
     def _problem(self, where: str, message: str, place: Place | None = None) -> None:
         at = f"{place}: " if place else ""

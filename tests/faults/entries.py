@@ -812,7 +812,7 @@ ENTRIES = [
         | st.binary(),
         _plan,
         (ValueError,),
-        _begins("not a plan: ", "The portal has changed since this plan was made"),
+        _begins("not a plan: ", "The plan does not fit the portal any more"),
     ),
     Entry("event", mutated(EVENT) | mutated(ERROR_EVENT) | json_values, _event, (HubSpotError,), _is_the_event_s_error),
     Entry(

@@ -727,3 +727,10 @@ def test_netrc_does_not_replace_the_token(hubspot: Simulator, tmp_path: Path, mo
     with client_of(hubspot) as client:
         client.account_info()
     assert hubspot.requests[0].headers["authorization"] == f"Bearer {hubspot.token}"
+
+
+def test_a_simulator_without_its_scheme_gets_a_hint(hubspot: Simulator) -> None:
+    settings = {"base_url": hubspot.url.removeprefix("http://"), "access_token": hubspot.token, "max_retries": 0}
+    with HubSpotClient(HubSpotSettings.parse(settings)) as client, pytest.raises(HubSpotUnavailableError) as caught:
+        client.account_info()
+    assert "write http:// before it" in str(caught.value)

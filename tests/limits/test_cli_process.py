@@ -275,6 +275,7 @@ def test_an_edit_between_question_and_answer_is_not_overwritten(
     environment: dict[str, str], hubspot: Simulator, file: Path
 ) -> None:
     import pty
+
     hubspot.set_limit(*CONTACT_TO_COMPANY, 9)
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "airflow_provider_hubassoc", "apply", str(file)]
