@@ -282,7 +282,9 @@ def read_again(
         limits = pacer.call(lambda: client.get_limits(*direction))
         return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if labels[direction] else None)
 
-    return _read_each(labels, read, client, max_concurrency, progress, sleep)
+    state = _read_each(labels, read, client, max_concurrency, progress, sleep)
+    missing = [label for label in plan.new_labels if not state.has_label(label)]
+    return _with_label_facts(state, missing, client, max_concurrency, sleep) if missing else state
 
 
 def _with_label_facts(

@@ -105,6 +105,11 @@ class PortalState:
     inverse_labels: Mapping[Direction, Sequence[AssociationLabel]] = field(default_factory=dict)
     names: Mapping[str, Mapping[str, frozenset[int]]] = field(default_factory=dict)
 
+    def has_label(self, label: NewLabel) -> bool:
+        """Return whether the label is there, or its direction was not read, so that nobody knows."""
+        read = self.directions.get(label.direction)
+        return read is None or bool(_by_label(read, label.label))
+
     def state_of(self, direction: Direction) -> DirectionState | None:
         """Return what was read of a direction, however it is spelled; None if nothing was."""
         for read, found in self.directions.items():
@@ -493,9 +498,11 @@ class Plan(_Json):
             ]
         new_labels = []
         for label in self.new_labels:
-            if label.direction not in state.directions or _by_label(state.directions[label.direction], label.label):
+            if label.direction not in state.directions or state.has_label(label):
                 continue
             new_labels.append(label)
+            if reason := why_blocked(label, state):
+                reasons.append(f"{label.direction}: {reason}")
             for direction, text in label.sides:
                 there = state.state_of(direction)
                 near = near_labels(text, _labelled(there)) if there and not _by_label(there, text) else []

@@ -6,8 +6,8 @@ import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError
-from airflow_provider_hubassoc.limits.apply import apply_plan
-from airflow_provider_hubassoc.limits.plan import Plan
+from airflow_provider_hubassoc.limits.apply import apply_plan, read_again
+from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.limits.portal import USER, association, client_of, declare, make_plan, sent, writes
 
@@ -159,3 +159,13 @@ def test_the_client_reads_names_with_a_scope_for_schemas_only(hubspot: Simulator
 def test_the_client_reads_names_in_every_version(hubspot: Simulator, version: str) -> None:
     with client_of(hubspot, api_version=version) as client:
         assert client.get_association_names("contacts")
+
+
+def test_a_label_renamed_since_the_plan_makes_it_stale(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, file())
+    apply_plan(plan, client, verify_timeout=None)
+    rename(client, "Decision maker", "Decider")
+    hubspot.clear_requests()
+    with pytest.raises(StalePlanError, match='renamed to "Decider"'):
+        plan.rebased(read_again(plan, client))
+    assert writes(hubspot) == []
