@@ -8,14 +8,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotUnavailableError
-from tests.integration.wire import ACCOUNT, TOKEN, Peer, certificate, client_of, limit, response
+from tests.integration.wire import ACCOUNT, TOKEN, Listener, Peer, certificate, client_of, limit, response
 
 SHORT = 0.3
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -44,7 +43,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-class Tunnel:
+class Tunnel(Listener):
     """A proxy on loopback that knows CONNECT only, and passes bytes on to one port.
 
     :param port: where every connection leads, whatever the client asked for.
@@ -52,56 +51,35 @@ class Tunnel:
     """
 
     def __init__(self, port: int, *, trickles: bool = False) -> None:
+        super().__init__()
         self._target_port = port
         self._trickles = trickles
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{self.port}"
         self.asked: list[bytes] = []
 
-    def __enter__(self) -> Tunnel:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-        self._listener.close()
-        self._thread.join(5)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError), client:
-                self.asked.append(_head(client))
-                if self._trickles:
-                    _trickle(client)
-                client.sendall(ESTABLISHED)
-                with socket.create_connection(("127.0.0.1", self._target_port)) as server:
-                    back = threading.Thread(target=_pump, args=(server, client), daemon=True)
-                    back.start()
-                    _pump(client, server)
-                    back.join(5)
+    def serve(self, connection: socket.socket) -> None:
+        self.asked.append(_head(connection))
+        if self._trickles:
+            _trickle(connection)
+        connection.sendall(ESTABLISHED)
+        with socket.create_connection(("127.0.0.1", self._target_port)) as server:
+            back = threading.Thread(target=_pump, args=(server, connection), daemon=True)
+            back.start()
+            _pump(connection, server)
+            back.join(5)
 
 
-@contextlib.contextmanager
-def trickling_server(tls: ssl.SSLContext) -> Iterator[int]:
-    """Serve one HTTPS connection whose answer has headers without end; yield the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+class TricklingServer(Listener):
+    """An HTTPS server whose answers have headers without end."""
 
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                connection, _ = listener.accept()
-                with tls.wrap_socket(connection, server_side=True) as encrypted:
-                    _head(encrypted)
-                    _trickle(encrypted)
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        super().__init__()
+        self._tls = tls
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-    thread.join(5)
+    def serve(self, connection: socket.socket) -> None:
+        with self._tls.wrap_socket(connection, server_side=True) as encrypted:
+            _head(encrypted)
+            _trickle(encrypted)
 
 
 def client_through(tunnel: Tunnel, trusted: Path) -> HubSpotClient:
@@ -120,7 +98,7 @@ def test_an_answer_comes_through_a_proxy(tmp_path: Path) -> None:
 
 def test_headers_that_trickle_through_a_proxy(tmp_path: Path) -> None:
     tls, trusted = certificate(tmp_path)
-    with trickling_server(tls) as port, Tunnel(port) as tunnel:  # noqa: SIM117
+    with TricklingServer(tls) as server, Tunnel(server.port) as tunnel:  # noqa: SIM117
         with client_through(tunnel, trusted) as client, pytest.raises(HubSpotUnavailableError) as raised:
             client.update_limits("contacts", "companies", [limit()])
     assert raised.value.outcome_unknown

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -52,21 +52,18 @@ def response(body: bytes = b"", status: str = "200 OK", **headers: str) -> bytes
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-class Peer:
-    """A socket on loopback which reads a request and writes whatever it was given, then closes.
+L = TypeVar("L", bound="Listener")
 
-    :param answers: what to write; the last one is repeated. None closes without a word.
-    """
 
-    def __init__(self, *answers: bytes | None, tls: ssl.SSLContext | None = None) -> None:
-        self._answers = list(answers)
-        self._tls = tls
+class Listener:
+    """A socket on loopback that serves one connection after the other, in a thread of its own."""
+
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
         self.port: int = self._listener.getsockname()[1]
-        self.received: list[bytes] = []
 
-    def __enter__(self) -> Peer:
+    def __enter__(self: L) -> L:
         self._thread.start()
         return self
 
@@ -75,15 +72,35 @@ class Peer:
         self._listener.close()
         self._thread.join(5)
 
-    def _serve(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
             with contextlib.suppress(OSError), connection:
-                connection.settimeout(1)
-                self._talk(self._tls.wrap_socket(connection, server_side=True) if self._tls else connection)
+                self.serve(connection)
+
+    def serve(self, connection: socket.socket) -> None:
+        """Deal with a connection; it is closed afterwards."""
+        raise NotImplementedError
+
+
+class Peer(Listener):
+    """A socket on loopback which reads a request and writes whatever it was given, then closes.
+
+    :param answers: what to write; the last one is repeated. None closes without a word.
+    """
+
+    def __init__(self, *answers: bytes | None, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
+        self._answers = list(answers)
+        self._tls = tls
+        self.received: list[bytes] = []
+
+    def serve(self, connection: socket.socket) -> None:
+        connection.settimeout(1)
+        self._talk(self._tls.wrap_socket(connection, server_side=True) if self._tls else connection)
 
     def _talk(self, connection: socket.socket) -> None:
         with connection:
