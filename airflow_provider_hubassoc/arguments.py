@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import PurePath
@@ -58,6 +58,25 @@ class Mistakes:
             yield
         except ValueError as error:
             self.add_error(error, argument)
+
+    def convert(
+        self,
+        task: Any,
+        names: Sequence[str],
+        convert: Callable[[str, Any], Any],
+        is_known: Callable[[Any], bool] = lambda value: True,
+    ) -> None:
+        """Replace arguments of a task by what they mean, and add the mistakes.
+
+        :param task: the operator or sensor; the arguments are its attributes.
+        :param names: of the arguments.
+        :param convert: returns the meaning of (name, value), or raises :class:`ValueError`.
+        :param is_known: False for values that only the running task knows; they stay as they are.
+        """
+        for name in names:
+            if is_known(value := getattr(task, name)):
+                with self.collected():
+                    setattr(task, name, convert(name, value))
 
     def add_error(self, error: ValueError, argument: str = "") -> None:
         """Add the mistakes that an error tells of."""

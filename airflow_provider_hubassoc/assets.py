@@ -43,7 +43,7 @@ def drift_watchers(
         :class:`~airflow_provider_hubassoc.triggers.HubSpotAssociationLimitsDriftTrigger`.
     :raises ConfigError: with every mistake of the file, or if it has no such ``portal``.
     """
-    from airflow_provider_hubassoc.hubspot.object_types import display_name
+    from airflow_provider_hubassoc.limits.association_types import Direction
     from airflow_provider_hubassoc.limits.config import load_config
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 
@@ -58,8 +58,8 @@ def drift_watchers(
             hubspot_conn_id=hubspot_conn_id,
             **options,
         )
-        ends = " -> ".join(map(display_name, (association.from_object_type, association.to_object_type)))
-        watchers.append(AssetWatcher(name=_ascii(f"{hubspot_conn_id} {ends}", r"[ -~]+"), trigger=trigger))
+        direction = Direction(association.from_object_type, association.to_object_type)
+        watchers.append(AssetWatcher(name=_ascii(f"{hubspot_conn_id} {direction}", r"[ -~]+"), trigger=trigger))
     return watchers
 
 

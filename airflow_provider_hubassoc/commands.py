@@ -21,8 +21,8 @@ from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpot
 from airflow_provider_hubassoc.limits.apply import Outcome, apply_plan, read_again, read_state
 from airflow_provider_hubassoc.limits.association_types import Direction
 from airflow_provider_hubassoc.limits.config import LimitsConfig, check_config, schema_text
-from airflow_provider_hubassoc.limits.plan import Plan, build_plan, limit_text
-from airflow_provider_hubassoc.limits.source import MAX_BYTES, SUFFIXES, ConfigError, Problem, read
+from airflow_provider_hubassoc.limits.plan import Plan, build_plan, count_of, limit_text, one_line
+from airflow_provider_hubassoc.limits.source import MAX_BYTES, SUFFIXES, ConfigError, Place, Problem, read
 from airflow_provider_hubassoc.limits.targets import check_targets, narrowed, parse_target
 from airflow_provider_hubassoc.terminal import DONE, ERROR, PENDING, Interruption, UsageError, say
 
@@ -68,7 +68,7 @@ class Command:
         if not self._writes:
             return _NOTHING_CHANGED
         return (
-            f"{self._applied} of {_counted(self._writes, 'change')} are known to be applied. "
+            f"{self._applied} of {count_of(self._writes, 'change')} are known to be applied. "
             "Run the command again to continue."
         )
 
@@ -121,7 +121,7 @@ class Command:
             if config is None:
                 is_valid = False
             else:
-                lines.append(f"{name}: valid, {_counted(len(config.for_portal().associations), 'direction')}")
+                lines.append(f"{name}: valid, {count_of(len(config.for_portal().associations), 'direction')}")
         if self._options.json:
             self._write(None, self._json({"valid": is_valid, "problems": rows}))
         else:
@@ -169,14 +169,13 @@ class Command:
         approved = None if options.plan is None else _read_plan(options.plan)
         with self._client() as client:
             if approved is not None:
-                plan = self._rebased(approved, client)
+                plan = self._held_against_the_portal(approved, client, self._portal_id(client))
             elif config is not None:
                 plan = self._make_plan(config, client)
             if not plan.is_empty and not options.yes:
                 self._ask(plan, is_from_stdin)
-                plan = self._held_against_the_portal(
-                    plan, client, plan.portal_id
-                )  # somebody may have changed it meanwhile
+                # Somebody may have changed the portal meanwhile.
+                plan = self._held_against_the_portal(plan, client, plan.portal_id)
             elif not options.json:
                 self._print(plan.to_rich(), self._document)
             self._writes = len(plan.writes) + len(plan.new_labels)
@@ -319,9 +318,7 @@ class Command:
     def _make_plan(self, config: LimitsConfig, client: HubSpotClient) -> Plan:
         options = self._options
         conn_id = None if self.connection_name == _TOKEN_VARIABLE else self.connection_name
-        # Overrides that are found by the portal's id would go unnoticed if it were not known.
-        is_by_id = options.portal is None and bool(config.portals) and conn_id not in config.portals
-        portal_id = self._portal_id(client, required=is_by_id)
+        portal_id = self._portal_id(client, required=config.needs_portal_id(conn_id, named=options.portal))
         if options.portal is None:
             note = config.portal_note(conn_id, portal_id)
             if note:
@@ -341,9 +338,6 @@ class Command:
             return build_plan(config, replace(state, portal_id=portal_id), prune=options.prune)
         except ConfigError as error:
             raise ConfigError(error.problems, error.source or _name(options.file)) from None
-
-    def _rebased(self, plan: Plan, client: HubSpotClient) -> Plan:
-        return self._held_against_the_portal(plan, client, self._portal_id(client))
 
     def _held_against_the_portal(self, plan: Plan, client: HubSpotClient, portal_id: int | None) -> Plan:
         """Read the portal again.
@@ -433,7 +427,7 @@ def _config_error_text(error: ConfigError, say_problems: Callable[[str], None] |
     if say_problems is not None and any(problem.line is not None for problem in error.problems):
         for problem in error.problems:
             say_problems(_problem_line(source, problem))
-        return f"{_counted(len(error.problems), 'mistake')} in {source}; nothing was changed."
+        return f"{count_of(len(error.problems), 'mistake')} in {source}; nothing was changed."
     if len(error.problems) == 1:
         return f"{_place(source, error.problems[0])}: {_problem_text(error.problems[0])}"
     return str(error)
@@ -441,12 +435,7 @@ def _config_error_text(error: ConfigError, say_problems: Callable[[str], None] |
 
 def _place(file: str, problem: Problem) -> str:
     """Return where a problem is, in the form that editors and CI systems know: ``limits.yaml:12:7``."""
-    place = getattr(problem, "source", "") or file
-    for number in (problem.line, problem.column):
-        if number is None:
-            break
-        place += f":{number}"
-    return place
+    return str(Place(problem.source or file, problem.line, problem.column))
 
 
 def _problem_text(problem: Problem) -> str:
@@ -474,10 +463,6 @@ def _problem_json(file: str, problem: Problem) -> dict[str, Any]:
     }
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _types_table(direction: Direction, rows: Sequence[dict[str, Any]]) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
@@ -488,8 +473,8 @@ def _types_table(direction: Direction, rows: Sequence[dict[str, Any]]) -> Render
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal, widened
     for row in rows:
         cells = [row["category"], str(row["typeId"]), row["label"] or "(unlabeled)", limit_text(row["limit"])]
-        table.add_row(*(Text("".join(char if char.isprintable() else " " for char in cell)) for cell in cells))
-    count = _counted(len(rows), "association type")
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    count = count_of(len(rows), "association type")
     return Group(table, Text(), Text(f"{direction[0]} -> {direction[1]}: {count}.", style="bold"))
 
 

@@ -149,15 +149,6 @@ class _HubSpotOperator(BaseOperator):
         with mistakes_fail_parsing(self.task_id, is_parsing=False) as mistakes:
             self._check(mistakes, lambda value: True)
 
-    def _convert(
-        self, mistakes: Mistakes, names: Sequence[str], convert: Callable[[str, Any], Any], is_known: Any
-    ) -> None:
-        """Replace arguments by what they mean, where that is known."""
-        for name in names:
-            if is_known(value := getattr(self, name)):
-                with mistakes.collected():
-                    setattr(self, name, convert(name, value))
-
     def _took(self, event: Any = None) -> str:
         """Return how long it took, for a log.
 
@@ -340,25 +331,26 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            check_seconds,
             connection_id,
+            is_none,
             parse_boolean,
             parse_inputs,
-            parse_seconds,
             stripped,
         )
 
         for name in ("from_object_type", "to_object_type", "action"):
             setattr(self, name, stripped(getattr(self, name)))
-        self._convert(mistakes, ["hubspot_conn_id"], connection_id, is_known)
+        mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
         with mistakes.collected():
             inputs = plain(self.inputs)
             parse_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
-        intervals = ["poll_interval", "max_poll_interval", *(["timeout"] if _is_set(self.timeout) else [])]
-        self._convert(mistakes, intervals, lambda name, value: parse_seconds({name: value})[name], is_known)
-        self._convert(mistakes, ["max_poll_failures"], check_count, is_known)
-        self._convert(mistakes, ["wait_for_completion", "deferrable", "verify"], parse_boolean, is_known)
-        if not _is_set(self.timeout):
+        if is_none(self.timeout):
             self.timeout = None
+        intervals = ["poll_interval", "max_poll_interval", *(["timeout"] if self.timeout is not None else [])]
+        mistakes.convert(self, intervals, check_seconds, is_known)
+        mistakes.convert(self, ["max_poll_failures"], check_count, is_known)
+        mistakes.convert(self, ["wait_for_completion", "deferrable", "verify"], parse_boolean, is_known)
 
     # -- waiting --
 
@@ -572,21 +564,22 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
                     "has_changes": not plan.is_empty,
                     "counts": plan.counts,
                 }
-            earlier = self._applied_by_earlier_tries(context, plan)
-            self._note_intended(context, plan)
-            report = self._apply(context, hook, plan, {"portal_id": portal_id, "applied_by_earlier_tries": earlier})
-            if self.verify and self.deferrable and report["to_verify"]:
-                operations = report.pop("to_verify")
+            intended = self._intended(context)
+            self._note_intended(context, plan, len(intended))
+            more = {"portal_id": portal_id, "applied_by_earlier_tries": _in_force_now(intended, plan)}
+            report, operations = self._apply(context, hook, plan, more)
+            if self.verify and self.deferrable and operations:
                 context["ti"].xcom_push("report", report)  # should the wait in the triggerer end without this task
                 self.log.info("%s Verifying in the triggerer for up to %g s.", report["summary"], self.verify_timeout)
                 self._defer(report, operations, self.verify_timeout)
-            del report["to_verify"]
             return self._finish(context, report)
 
-    def _apply(self, context: Context, hook: HubSpotHook, plan: Plan, more: dict[str, Any]) -> dict[str, Any]:
+    def _apply(
+        self, context: Context, hook: HubSpotHook, plan: Plan, more: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Apply the plan.
 
-        :return: the report as plain JSON, with ``more`` and the handles ``to_verify``.
+        :return: the report as plain JSON, with ``more``, and the handles of what a read of each direction shall show.
         """
         from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan
 
@@ -620,7 +613,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             context["ti"].xcom_push("report", {**partial.to_dict(), **more})
             self.log.error("The task ended before the sync was complete. %s", partial.summary)
             raise
-        return {**report.to_dict(), **more, "to_verify": [each.to_dict() for each in report.to_verify]}
+        return {**report.to_dict(), **more}, [each.to_dict() for each in report.to_verify]
 
     # -- arguments --
 
@@ -628,34 +621,34 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            check_seconds,
             connection_id,
             from_text,
             parse_boolean,
-            parse_seconds,
             portal_name,
             stripped,
         )
 
         self.mode = stripped(self.mode)
-        self._convert(mistakes, ["hubspot_conn_id"], connection_id, is_known)
+        mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
         if self.portal is not None:
-            self._convert(mistakes, ["portal"], portal_name, is_known)
+            mistakes.convert(self, ["portal"], portal_name, is_known)
         if is_known(self.mode) and self.mode not in ("apply", "plan"):
             mistakes.add(f"mode: must be apply or plan, got {self.mode!r:.60}")
         if (self.config is None) is (self.plan is None):
             mistakes.add("config, plan: pass exactly one of them")
         if self.plan is not None and self.mode == "plan":
             mistakes.add("plan: is for applying; with mode='plan' pass config")
-        self._convert(mistakes, ["prune", "fail_on_drift", "verify", "deferrable"], parse_boolean, is_known)
-        self._convert(
-            mistakes,
+        mistakes.convert(self, ["prune", "fail_on_drift", "verify", "deferrable"], parse_boolean, is_known)
+        mistakes.convert(
+            self,
             ["create_missing_labels"],
             lambda name, value: parse_boolean(name, value, optional=True),
             is_known,
         )
-        self._convert(mistakes, ["max_concurrency"], check_count, is_known)
-        self._convert(mistakes, ["verify_timeout"], lambda name, value: parse_seconds({name: value})[name], is_known)
-        self._convert(mistakes, ["plan"], from_text, is_known)
+        mistakes.convert(self, ["max_concurrency"], check_count, is_known)
+        mistakes.convert(self, ["verify_timeout"], check_seconds, is_known)
+        mistakes.convert(self, ["plan"], from_text, is_known)
         if self.fail_on_drift is True and self.mode == "apply":
             mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
         is_data = self.config is not None and not isinstance(self.config, (str, PurePath))
@@ -671,8 +664,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
 
         whole = load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem))
         implied = (self.hubspot_conn_id, portal_id)
-        if portal_id is None and self.portal is None and whole.portals and whole.portal_key(*implied) is None:
-            # Overrides that are found by the portal's id would go unnoticed.
+        if portal_id is None and whole.needs_portal_id(self.hubspot_conn_id, named=self.portal):
             raise LimitInputsError(
                 [
                     "portal: the file has overrides for portals, and the token may not read to which portal it "
@@ -738,14 +730,15 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
 
     # -- across tries (Airflow 3.3) --
 
-    def _note_intended(self, context: Context, plan: Plan) -> None:
+    def _note_intended(self, context: Context, plan: Plan, first: int) -> None:
         """Keep what this try is going to change, before it changes anything.
 
         A try that is killed can no longer say what it has applied. The next one sees it in the portal.
+
+        :param first: how many entries earlier tries have kept.
         """
         changes = [{**each.model_dump(mode="json"), "text": str(each)} for each in (*plan.new_labels, *plan.writes)]
         state = TaskState(context, self.log)
-        first = len(self._intended(context))
         entries = [changes[at : at + _CHANGES_PER_ENTRY] for at in range(0, len(changes), _CHANGES_PER_ENTRY)]
         for number, entry in enumerate(entries, start=first):
             state.set(f"{_INTENDED_KEY}_{number}", entry)
@@ -763,20 +756,21 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         for number in range(len(self._intended(context))):
             state.delete(f"{_INTENDED_KEY}_{number}")
 
-    def _applied_by_earlier_tries(self, context: Context, plan: Plan) -> list[dict[str, Any]]:
-        """Return what earlier tries were going to change and the portal has by now, so that it is no longer planned."""
-        left = {key for each in (*plan.new_labels, *plan.writes) for key in _keys(each.model_dump(mode="json"))}
-        was_read = {each.direction for each in plan.directions} - {each.direction for each in plan.unfit}
-        in_force = {key: each.current for each in plan.changes for key in _keys(each.model_dump(mode="json"))}
-        applied = {}
-        for change in (each for entry in self._intended(context) for each in entry):
-            key = _keys(change)[0]
-            is_known = (change["from_object_type"], change["to_object_type"]) in was_read
-            # A limit that was removed need not be in the plan at all.
-            is_there = "action" not in change or in_force.get(key) == change["target"]
-            if is_known and is_there and key not in left:
-                applied[key] = {**change, "reason": None}
-        return list(applied.values())
+
+def _in_force_now(intended: Sequence[Sequence[dict[str, Any]]], plan: Plan) -> list[dict[str, Any]]:
+    """Return what earlier tries were going to change and the portal has by now, so that it is no longer planned."""
+    left = {key for each in (*plan.new_labels, *plan.writes) for key in _keys(each.model_dump(mode="json"))}
+    was_read = {each.direction for each in plan.directions} - {each.direction for each in plan.unfit}
+    in_force = {key: each.current for each in plan.changes for key in _keys(each.model_dump(mode="json"))}
+    applied = {}
+    for change in (each for entry in intended for each in entry):
+        key = _keys(change)[0]
+        is_known = (change["from_object_type"], change["to_object_type"]) in was_read
+        # A limit that was removed need not be in the plan at all.
+        is_there = "action" not in change or in_force.get(key) == change["target"]
+        if is_known and is_there and key not in left:
+            applied[key] = {**change, "reason": None}
+    return list(applied.values())
 
 
 def _keys(change: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -790,11 +784,6 @@ def _keys(change: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     if change["label"] is not None:
         keys.append((*ends, "label", change["label"]))
     return keys
-
-
-def _is_set(value: Any) -> bool:
-    """Return False for None, and for the text that Jinja renders for it."""
-    return value is not None and not (isinstance(value, str) and value.strip().lower() in ("none", "null"))
 
 
 def _all_known(value: Any, is_known: Callable[[Any], bool]) -> bool:

@@ -193,10 +193,8 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         """Convert the booleans of Airflow's own sensor, for which any text would be true."""
         from airflow_provider_hubassoc.limits.inputs import parse_boolean
 
-        for name in ("soft_fail", "silent_fail", "never_fail", "exponential_backoff"):
-            if isinstance(given.get(name), str):
-                with mistakes.collected():
-                    setattr(self, name, parse_boolean(name, given[name]))
+        names = ("soft_fail", "silent_fail", "never_fail", "exponential_backoff")
+        mistakes.convert(self, [name for name in names if isinstance(given.get(name), str)], parse_boolean)
 
     def _resolve_arguments(self) -> None:
         """Convert the rendered arguments.
@@ -210,39 +208,29 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         """Check and convert what is known of the arguments."""
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            check_seconds,
             connection_id,
             from_text,
             parse_boolean,
             parse_inputs,
-            parse_seconds,
             stripped,
         )
 
         for name in ("from_object_type", "to_object_type", "action"):
             setattr(self, name, stripped(getattr(self, name)))
-        if is_known(self.hubspot_conn_id):
-            with mistakes.collected():
-                self.hubspot_conn_id = connection_id("hubspot_conn_id", self.hubspot_conn_id)
+        mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
         if self.from_object_type is not None and self.inputs is not None:
             pair = (self.from_object_type, self.to_object_type)
             with mistakes.collected():
                 parse_inputs(*pair, plain(self.inputs), self.action, is_known=is_known)
-        elif is_known(self.operation):
-            with mistakes.collected():
-                self.operation = from_text("operation", self.operation)
-        for name in ("poke_interval", "max_poll_interval", "timeout"):
-            value = getattr(self, name)
-            # Airflow allows 0: read without a pause, or once.
-            if is_known(value) and (isinstance(value, bool) or value != 0 or name == "max_poll_interval"):
-                with mistakes.collected():
-                    setattr(self, name, parse_seconds({name: value})[name])
-        if is_known(self.max_poll_failures):
-            with mistakes.collected():
-                self.max_poll_failures = check_count("max_poll_failures", self.max_poll_failures)
-        for name in ("verify", "deferrable"):
-            if is_known(value := getattr(self, name)):
-                with mistakes.collected():
-                    setattr(self, name, parse_boolean(name, value))
+        else:
+            mistakes.convert(self, ["operation"], from_text, is_known)
+        # Airflow allows 0: read without a pause, or once.
+        own = [(name, getattr(self, name)) for name in ("poke_interval", "timeout")]
+        intervals = [name for name, value in own if isinstance(value, bool) or value != 0]
+        mistakes.convert(self, [*intervals, "max_poll_interval"], check_seconds, is_known)
+        mistakes.convert(self, ["max_poll_failures"], check_count, is_known)
+        mistakes.convert(self, ["verify", "deferrable"], parse_boolean, is_known)
 
     # -- waiting --
 

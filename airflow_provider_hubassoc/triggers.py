@@ -323,10 +323,9 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
 
         config = load_config({"version": 1, "associations": [self.association]})
         direction = Direction(config.associations[0].from_object_type, config.associations[0].to_object_type)
-        ends = " -> ".join(map(display_name, direction))
         plan = build_plan(config, PortalState({direction: state}))
         lines = [str(problem) for unfit in plan.unfit for problem in unfit.problems]
-        lines += [f'{ends}, label "{label.label}": is missing' for label in plan.new_labels]
+        lines += [f'{direction}, label "{label.label}": is missing' for label in plan.new_labels]
         limits = []
         for change in plan.writes:
             if change.unlabeled:
@@ -334,7 +333,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
             else:
                 name = f'label "{change.label}"' if change.label is not None else change.name
             current, target = limit_text(change.current), limit_text(change.target)
-            lines.append(f"{ends}, {name}: is {current}, should be {target}")
+            lines.append(f"{direction}, {name}: is {current}, should be {target}")
             limits.append({"name": name, "is": change.current, "should_be": change.target})
         return lines, limits
 

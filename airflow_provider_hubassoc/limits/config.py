@@ -445,6 +445,14 @@ class LimitsConfig(_Strict):
             return name
         return next((name for name in map(_portal_name, implied) if name in self.portals), None)
 
+    def needs_portal_id(self, conn_id: str | None, *, named: str | int | None = None) -> bool:
+        """Return True if only the portal's id can tell which overrides apply: without it they would go unnoticed.
+
+        :param conn_id: of the connection, a name that the portal may have in ``portals``.
+        :param named: the name that somebody gave explicitly.
+        """
+        return named is None and bool(self.portals) and conn_id not in self.portals
+
     def portal_note(self, *implied: str | int | None, named: str | int | None = None) -> str | None:
         """Say which overrides apply, for a log; None if the file has no ``portals``."""
         if not self.portals:
@@ -539,8 +547,9 @@ def load_config(
         checked, problems = _check(document)
         if checked is None:
             raise ConfigError([problem for problem in problems if problem.severity == "error"], document.name)
-        for problem in problems if on_warning is not None else ():
-            on_warning(problem)  # type: ignore[misc]  # the condition stands in the line above
+        if on_warning is not None:
+            for problem in problems:
+                on_warning(problem)
         config = checked
     return config if portal is None else config.for_portal(named=portal)
 
@@ -601,12 +610,6 @@ def json_schema() -> dict[str, Any]:
 def schema_text() -> str:
     """Return the JSON Schema as it is shipped in the package."""
     return json.dumps(json_schema(), indent=2) + "\n"
-
-
-def _is_path(source: object) -> bool:
-    return isinstance(source, Path) or (
-        isinstance(source, str) and "\n" not in source and not source.lstrip().startswith("{")
-    )
 
 
 # -- mistakes in one place -------------------------------------------------------------------------------------

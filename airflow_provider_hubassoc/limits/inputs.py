@@ -119,6 +119,14 @@ def _seconds(value: Any) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
+def check_seconds(name: str, value: Any) -> float:
+    """Return one argument that is a length of time, as :func:`parse_seconds` does.
+
+    :raises LimitInputsError: if it is none.
+    """
+    return parse_seconds({name: value})[name]
+
+
 def check_count(name: str, value: Any) -> int:
     """Return an argument that is a number of things.
 
@@ -253,6 +261,11 @@ def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return found
 
 
+def is_none(value: Any) -> bool:
+    """Return True for None, and for the text that Jinja renders for it."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("none", "null"))
+
+
 def parse_boolean(name: str, value: Any, *, optional: bool = False) -> bool | None:
     """Return the boolean that an argument means.
 
@@ -262,11 +275,10 @@ def parse_boolean(name: str, value: Any, *, optional: bool = False) -> bool | No
     :param optional: accept None, and the text that Jinja renders for it.
     :raises LimitInputsError: for everything else; the message names the argument.
     """
-    text = value.strip() if isinstance(value, str) else value
-    if optional and (text is None or (isinstance(text, str) and text.lower() in ("none", "null"))):
+    if optional and is_none(value):
         return None
     try:
-        return _BOOLEAN.validate_python(text)
+        return _BOOLEAN.validate_python(stripped(value))
     except ValidationError:
         allowed = "true or false" + (", or None" if optional else "")
         raise LimitInputsError([f"{name}: must be {allowed}, got {_shown(value)}"]) from None

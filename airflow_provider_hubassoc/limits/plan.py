@@ -16,6 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -110,11 +111,17 @@ class PortalState:
         read = self.directions.get(label.direction)
         return read is None or bool(_by_label(read, label.label))
 
+    @cached_property
+    def _by_canonical(self) -> dict[Direction, DirectionState]:
+        found: dict[Direction, DirectionState] = {}
+        for direction, state in self.directions.items():
+            found.setdefault(direction.canonical, state)
+        return found
+
     def state_of(self, direction: Direction) -> DirectionState | None:
         """Return what was read of a direction, however it is spelled; None if nothing was."""
-        for read, found in self.directions.items():
-            if read.canonical == direction.canonical:
-                return found
+        if found := self._by_canonical.get(direction.canonical):
+            return found
         labels = self.inverse_labels.get(direction.canonical)
         return None if labels is None else DirectionState([], labels)
 
@@ -173,7 +180,8 @@ class Change(_InDirection):
         if self.label is not None:
             return self.label
         # HubSpot publishes the texts of its own labels, so an approver need not look the number up.
-        texts = published_texts().get(self.type_id or 0) if self.category == "HUBSPOT_DEFINED" else None
+        is_hubspots = self.category == AssociationCategory.HUBSPOT_DEFINED.value
+        texts = published_texts().get(self.type_id or 0) if is_hubspots else None
         return f'{number} "{texts[0]}"' if texts else number
 
     @property
@@ -374,11 +382,11 @@ class Plan(_Json):
                 before = change.direction
                 cells = [f"{_SYMBOLS[change.action]} {change.action}", direction, change.name, *_now_then(change)]
                 # Text, not markup: a label may be called "[red]".
-                table.add_row(*(Text(_one_line(cell), style=style) for cell in cells))
+                table.add_row(*(Text(one_line(cell), style=style) for cell in cells))
             parts += [table, Text()]
-        parts += [Text(_one_line(f"+ {label}"), style="green") for label in self.new_labels]
-        parts += [Text(_one_line(f"Warning: {warning}"), style="yellow") for warning in self.warnings]
-        parts += [Text(_one_line(f"Error: {each}"), style="red") for each in (*self.unfit, *self.unread)]
+        parts += [Text(one_line(f"+ {label}"), style="green") for label in self.new_labels]
+        parts += [Text(one_line(f"Warning: {warning}"), style="yellow") for warning in self.warnings]
+        parts += [Text(one_line(f"Error: {each}"), style="red") for each in (*self.unfit, *self.unread)]
         return Group(*parts, Text(self.summary, style="bold"))
 
     def to_text(self, *, width: int = 120) -> str:
@@ -469,8 +477,9 @@ class Plan(_Json):
         """
         reasons: list[str] = []
         if self.portal_id is not None and self.portal_id != state.portal_id:
-            this = "the token may not read which portal this is" if state.portal_id is None else "this is portal"
-            reasons.append(f"it was made for portal {self.portal_id}, {this} {state.portal_id or ''}".rstrip())
+            is_known = state.portal_id is not None
+            this = f"this is portal {state.portal_id}" if is_known else "the token may not read which portal this is"
+            reasons.append(f"it was made for portal {self.portal_id}, {this}")
         changes: list[Change] = []
         for direction, now in state.directions.items():
             mine = [change for change in self.changes if change.direction == direction]
@@ -501,13 +510,10 @@ class Plan(_Json):
             if label.direction not in state.directions or state.has_label(label):
                 continue
             new_labels.append(label)
-            if reason := why_blocked(label, state):
+            if reason := why_blocked(label, state):  # this looks at the other side, too
                 reasons.append(f"{label.direction}: {reason}")
-            for direction, text in label.sides:
-                there = state.state_of(direction)
-                near = near_labels(text, _labelled(there)) if there and not _by_label(there, text) else []
-                if near:
-                    reasons.append(f"{direction}: {look_alike(text, near)}")
+            if near := near_labels(label.label, _labelled(state.directions[label.direction])):
+                reasons.append(f"{label.direction}: {look_alike(label.label, near)}")
         if reasons:
             raise StalePlanError(list(dict.fromkeys(reasons)))
         warnings = list(dict.fromkeys([*_warnings(changes), *(each for each in self.warnings if _is_of_file(each))]))
@@ -1158,10 +1164,10 @@ def _cut_markdown(row: str) -> str:
     return re.sub(r"(&[a-z]*|\\)$", "", row[:1_900]) + (" ... |" if row.startswith("|") else " ...")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Take out what a label could do to a terminal or a table."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(_one_line(text), quote=False).replace("&gt;", ">"))
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(one_line(text), quote=False).replace("&gt;", ">"))
