@@ -42,7 +42,7 @@ class Direction(NamedTuple):
 @cache
 def hubspot_directions() -> dict[int, Direction]:
     """Return the direction of every HUBSPOT_DEFINED type that HubSpot publishes, by type id."""
-    return {row["typeId"]: Direction(row["fromObjectTypeId"], row["toObjectTypeId"]) for row in _rows()}
+    return {row["typeId"]: Direction(row["fromObjectTypeId"], row["toObjectTypeId"]) for row in published_rows()}
 
 
 @cache
@@ -50,13 +50,14 @@ def published_texts() -> dict[int, tuple[str, ...]]:
     """Return the labels of HUBSPOT_DEFINED types: the text of real answers, and an older one from HubSpot's guide."""
     return {
         row["typeId"]: tuple(text for text in (row["label"], row.get("olderLabel")) if text)
-        for row in _rows()
+        for row in published_rows()
         if row["label"]
     }
 
 
 @cache
-def _rows() -> list[dict[str, Any]]:
+def published_rows() -> list[dict[str, Any]]:
+    """Return HubSpot's published table of association types, one dict for each."""
     text = files("airflow_provider_hubassoc").joinpath("association_types.json").read_text("utf-8")
     rows: list[dict[str, Any]] = json.loads(text)
     return rows

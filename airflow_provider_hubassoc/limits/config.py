@@ -369,7 +369,7 @@ class AssociationConfig(_Strict):
     @property
     def direction(self) -> Direction:
         """The direction, in the form in which directions are compared."""
-        return Direction(normalize(self.from_object_type), normalize(self.to_object_type))
+        return Direction(self.from_object_type, self.to_object_type).canonical
 
     @property
     def is_prunable(self) -> bool:

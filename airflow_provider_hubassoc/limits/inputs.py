@@ -12,13 +12,13 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_hubassoc.hubspot.models import MAX_INT32, Action, AssociationCategory, LimitInput, TypeIdentity
 from airflow_provider_hubassoc.hubspot.object_types import is_object_type, normalize
+from airflow_provider_hubassoc.limits.association_types import published_rows
 
 _CATEGORIES = [category.value for category in AssociationCategory]
 _BOOLEAN = TypeAdapter(bool)
@@ -374,8 +374,8 @@ def unlabeled_type_id(from_object_type: str, to_object_type: str) -> int | None:
 
 @cache
 def _unlabeled_types() -> dict[tuple[str, str], int]:
-    rows = json.loads(files("airflow_provider_hubassoc").joinpath("association_types.json").read_text("utf-8"))
-    return {(row["fromObjectTypeId"], row["toObjectTypeId"]): row["typeId"] for row in rows if row["label"] is None}
+    rows = (row for row in published_rows() if row["label"] is None)
+    return {(row["fromObjectTypeId"], row["toObjectTypeId"]): row["typeId"] for row in rows}
 
 
 _repr = reprlib.Repr()
