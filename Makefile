@@ -17,12 +17,12 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/installed ## run an example DAG in a real Airflow against an embedded HubSpot (10 seconds)
-	@$(RUN) -m tests.real_airflow.demo
+	@$(RUN) -m tests.support.demo
 
 airflow: .venv/installed ## a whole Airflow with its web UI and an embedded HubSpot, until Ctrl-C
-	@$(RUN) -m tests.real_airflow.stack
+	@$(RUN) -m tests.support.stack
 
-test: .venv/installed ## all tests (some of them: make test ARGS="tests/unit -k retries")
+test: .venv/installed ## all tests (some of them: make test ARGS="tests/hubspot -k retries")
 	$(RUN) -m pytest $(ARGS)
 
 test-faults: .venv/installed ## the tests of faults, kills, fuzzing and load in their long form (an hour)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider_hubassoc.arguments import Mistakes, is_literal, mistakes_fail_parsing, plain
 from airflow_provider_hubassoc.assets import LIMITS_CHANGED, association_limits_asset
-from airflow_provider_hubassoc.failures import task_failure, with_retry_policy
 from airflow_provider_hubassoc.links import PORTAL_XCOM_KEY, HubSpotObjectSettingsLink
+from airflow_provider_hubassoc.retry_policy import task_failure, with_retry_policy
 from airflow_provider_hubassoc.task_state import TaskState
+from airflow_provider_hubassoc.templating import Mistakes, is_literal, mistakes_fail_parsing, plain
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context

@@ -17,11 +17,11 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
-from airflow_provider_hubassoc.arguments import Mistakes, is_literal, mistakes_fail_parsing, plain
-from airflow_provider_hubassoc.failures import is_permanent, with_retry_policy
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
 from airflow_provider_hubassoc.operators import OPERATION_XCOM_KEY
+from airflow_provider_hubassoc.retry_policy import is_permanent, with_retry_policy
 from airflow_provider_hubassoc.task_state import TaskState
+from airflow_provider_hubassoc.templating import Mistakes, is_literal, mistakes_fail_parsing, plain
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context

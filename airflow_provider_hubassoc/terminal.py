@@ -18,14 +18,16 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_hubassoc.errors import HubassocError
+
 if TYPE_CHECKING:
-    from airflow_provider_hubassoc.limits.apply import Progress
+    from airflow_provider_hubassoc.limits.concurrency import Progress
 
 DONE, ERROR, PENDING, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
 
 
-class UsageError(Exception):
+class UsageError(HubassocError):
     """The command line, or an environment variable or file that it relies on, cannot be used."""
 
 

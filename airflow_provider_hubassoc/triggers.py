@@ -1,6 +1,6 @@
 """What runs inside the triggerer: the wait for batch operations, and the watch for drift. It only reads.
 
-How it reads, and what waits share: :mod:`~airflow_provider_hubassoc.shared_reads`.
+How it reads, and what waits share: :mod:`~airflow_provider_hubassoc.shared_connection`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
 )
 from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, Wait
-from airflow_provider_hubassoc.shared_reads import portal
+from airflow_provider_hubassoc.shared_connection import portal
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -317,8 +317,8 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
 
     def _difference(self, state: DirectionState) -> tuple[list[str], list[dict[str, Any]]]:
         """Return what is not as declared: a line of text each, and the limits among it as data."""
-        from airflow_provider_hubassoc.limits.association_types import Direction
         from airflow_provider_hubassoc.limits.config import load_config
+        from airflow_provider_hubassoc.limits.directions import Direction
         from airflow_provider_hubassoc.limits.plan import PortalState, build_plan, limit_text
 
         config = load_config({"version": 1, "associations": [self.association]})

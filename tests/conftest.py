@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.figures import FIGURES
-from tests.real_airflow import environment
+from tests.support import environment
+from tests.support.figures import FIGURES
 
 _home = tempfile.mkdtemp(prefix="airflow-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)

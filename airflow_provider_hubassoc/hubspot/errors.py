@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
 
 MAX_TEXT = 500
@@ -33,7 +34,7 @@ _SCOPES_SHOWN = 3
 """Maximum number of scopes named in a message."""
 
 
-class HubSpotError(Exception):
+class HubSpotError(HubassocError):
     """Base class of all errors raised by the HubSpot client.
 
     :param message: what happened and what to do, for a person; includes HubSpot's own text if there is one.
@@ -48,7 +49,6 @@ class HubSpotError(Exception):
     """
 
     transient: ClassVar[bool] = False
-    retryable: bool = False
     outcome_unknown: bool = False
     """Whether HubSpot may have carried out the request; a write is then not safe to repeat blindly."""
 
@@ -88,6 +88,11 @@ class HubSpotError(Exception):
         }
         shown = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
         return f"{self.message} ({shown})" if shown else self.message
+
+    @property
+    def affects_every_request(self) -> bool:
+        """Whether every other request with the same connection would fail in the same way."""
+        return False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain JSON, to carry it from the triggerer to the worker."""
@@ -134,6 +139,8 @@ def _family(kind: type[HubSpotError]) -> list[type[HubSpotError]]:
 class HubSpotSettingsError(HubSpotError):
     """The connection's settings are invalid; the message names every wrong field."""
 
+    affects_every_request = True
+
 
 class HubSpotAuthenticationError(HubSpotError):
     """HubSpot rejected the access token (HTTP 401) or refused to refresh it (OAuth's BAD_REFRESH_TOKEN and others).
@@ -145,6 +152,11 @@ class HubSpotAuthenticationError(HubSpotError):
     def __init__(self, message: str, *, retryable: bool = False, **fields: Any) -> None:
         super().__init__(message, **fields)
         self.retryable = retryable
+
+    @property
+    def affects_every_request(self) -> bool:
+        """Whether the token is permanently invalid; a 401 that may pass concerns one request."""
+        return not self.retryable
 
     def _extra_fields(self) -> dict[str, Any]:
         return {"retryable": self.retryable}
@@ -180,6 +192,7 @@ class HubSpotRateLimitError(HubSpotError):
 
     transient = True
     retryable = True
+    affects_every_request = True
 
     def __init__(self, message: str, *, policy: str | None = None, **fields: Any) -> None:
         self.policy = policy
@@ -216,6 +229,8 @@ class HubSpotServerError(HubSpotError):
 
 class HubSpotTLSError(HubSpotError):
     """The server's certificate could not be verified; nothing was sent."""
+
+    affects_every_request = True
 
 
 class HubSpotUnreadableAnswerError(HubSpotError):

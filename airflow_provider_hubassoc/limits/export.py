@@ -32,11 +32,10 @@ from airflow_provider_hubassoc.hubspot.models import (
     TypeIdentity,
 )
 from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, display_name, normalize
-from airflow_provider_hubassoc.limits.apply import MAX_CONCURRENCY, Progress, concurrently
-from airflow_provider_hubassoc.limits.association_types import Direction, hubspot_directions
+from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
 from airflow_provider_hubassoc.limits.config import canonical_label, label_problem
+from airflow_provider_hubassoc.limits.directions import Direction, hubspot_directions
 from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
-from airflow_provider_hubassoc.limits.pacing import Pacer
 
 _LIKELY = [OBJECT_TYPE_IDS[name] for name in ("contacts", "companies", "deals", "tickets")]
 

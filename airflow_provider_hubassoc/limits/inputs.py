@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.models import MAX_INT32, Action, AssociationCategory, LimitInput, TypeIdentity
 from airflow_provider_hubassoc.hubspot.object_types import is_object_type, normalize
-from airflow_provider_hubassoc.limits.association_types import published_rows
+from airflow_provider_hubassoc.limits.directions import published_rows
 
 _CATEGORIES = [category.value for category in AssociationCategory]
 _BOOLEAN = TypeAdapter(bool)
@@ -33,7 +34,7 @@ _DATA = re.compile(r"(?:[\[\]{}(),:]|(?<![\w)}\]])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+
 ACTIONS: tuple[Action, ...] = ("create", "update", "purge")
 
 
-class LimitInputsError(ValueError):
+class LimitInputsError(HubassocError, ValueError):
     """The arguments of a batch, or of the wait for it, cannot be used.
 
     :param problems: one sentence per mistake, each beginning with its place, such as ``inputs[2].typeId``.

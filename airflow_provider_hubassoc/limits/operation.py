@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
+from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
     HubSpotError,
@@ -64,7 +65,7 @@ _SHORTEST_MAXIMUM = 2.5
 """Seconds that the waits between reads grow to at least, however impatient the user: less than a read a second."""
 
 
-class OperationHandleError(ValueError):
+class OperationHandleError(HubassocError, ValueError):
     """A value that should be the handle of a batch operation is not one."""
 
 

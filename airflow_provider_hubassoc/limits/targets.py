@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_hubassoc.hubspot.object_types import normalize
-from airflow_provider_hubassoc.limits.association_types import Direction
 from airflow_provider_hubassoc.limits.config import AssociationConfig, LimitsConfig
-from airflow_provider_hubassoc.limits.source import ConfigError, Problem, show
+from airflow_provider_hubassoc.limits.directions import Direction
+from airflow_provider_hubassoc.limits.problems import ConfigError, Problem, show
 
 
 def parse_target(text: str) -> Direction:

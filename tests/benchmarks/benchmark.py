@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 
-from tests.real_airflow import environment
+from tests.support import environment
 
 PROCESSES = 9
 ROUNDS = 15
@@ -166,7 +166,7 @@ def demo() -> None:
         before = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(
-                [sys.executable, "-m", "tests.real_airflow.demo", "--folder", str(Path(folder) / "demo")],
+                [sys.executable, "-m", "tests.support.demo", "--folder", str(Path(folder) / "demo")],
                 cwd=environment.REPOSITORY,
                 stdout=subprocess.DEVNULL,
                 check=True,

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.real_airflow import environment
+from tests.support import environment
 
 SEED = 20260304
 TYPES = 20
@@ -81,7 +81,7 @@ async def lags(figures: list[float]) -> None:
 async def measure(waits: int, pairs: int) -> None:
     """Wait for everything; print the figures."""
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsTrigger, operation_from_event
-    from tests.integration.airflow_in_memory import Airflow
+    from tests.support.airflow_in_memory import Airflow
 
     seeded = random.Random(SEED)
     lateness: list[float] = []

@@ -34,7 +34,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotValidationError,
 )
 from tests.faults import proxy
-from tests.integration.scenarios import FIVE_COMPANIES, NEVER, NO_SUCH_TYPE, ONE_PRIMARY
+from tests.support.scenarios import FIVE_COMPANIES, NEVER, NO_SUCH_TYPE, ONE_PRIMARY
 
 if TYPE_CHECKING:
     from tests.faults.ways import Place, World

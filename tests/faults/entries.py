@@ -20,7 +20,6 @@ from airflow.sdk.log import _secrets_masker
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_hubassoc.arguments import InvalidArgumentsError
 from airflow_provider_hubassoc.hooks import settings_of
 from airflow_provider_hubassoc.hubspot import errors as hubspot_errors
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient, RateLimit
@@ -34,11 +33,11 @@ from airflow_provider_hubassoc.hubspot.errors import (
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit, BatchAnswer
 from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_after
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-from airflow_provider_hubassoc.limits.association_types import Direction
+from airflow_provider_hubassoc.limits.apply.batching import steps
 from airflow_provider_hubassoc.limits.config import load_config
+from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
-from airflow_provider_hubassoc.limits.order import steps
 from airflow_provider_hubassoc.limits.plan import (
     DirectionState,
     Plan,
@@ -46,15 +45,16 @@ from airflow_provider_hubassoc.limits.plan import (
     StalePlanError,
     build_plan,
 )
-from airflow_provider_hubassoc.limits.source import ConfigError
+from airflow_provider_hubassoc.limits.problems import ConfigError
 from airflow_provider_hubassoc.operators import (
     HubSpotAssociationLimitsOperator,
     HubSpotAssociationLimitsSyncOperator,
 )
 from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 from airflow_provider_hubassoc.simulator import Simulator
+from airflow_provider_hubassoc.templating import InvalidArgumentsError
 from airflow_provider_hubassoc.triggers import operation_from_event, report_from_event
-from tests.integration.wire import Peer, client_of, limit
+from tests.support.wire import Peer, client_of, limit
 
 PAIR = ("contacts", "companies")
 TOKEN_PATH = "/oauth/2026-03/token"

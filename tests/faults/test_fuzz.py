@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.faults.entries import ENTRIES, Entry, World
 from tests.faults.guard import guarded
-from tests.figures import FIGURES
-from tests.integration.wire import client_of
-from tests.real_airflow import environment
+from tests.support import environment
+from tests.support.figures import FIGURES
+from tests.support.wire import client_of
 
 CASES = {False: 5_000, True: 100_000}
 """Whether it is the long form -> how many cases there are in all, at least."""

@@ -31,10 +31,10 @@ from tests.faults.catalogue import (
     why_not,
 )
 from tests.faults.ways import INTERVAL, PLACES, WAYS, Case, Place, Shown, World, cause, world_of
-from tests.figures import FIGURES
-from tests.integration.airflow_in_memory import HAS_3_3
-from tests.integration.scenarios import LIMITS
-from tests.unit.tracebacks import told
+from tests.support.airflow_in_memory import HAS_3_3
+from tests.support.figures import FIGURES
+from tests.support.scenarios import LIMITS
+from tests.support.tracebacks import told
 
 DRIFTED = {("0-1", "0-2", "HUBSPOT_DEFINED", 279): 3}
 _NAMES_A_SECOND = "429 with Retry-After in seconds"

@@ -30,10 +30,10 @@ from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 from tests.faults.catalogue import MAX_POLL_FAILURES, MAX_RETRIES, BatchFault, Fault, Kind, Strike
 from tests.faults.proxy import Proxy, Seen
-from tests.integration.airflow_in_memory import Airflow, Try
-from tests.integration.scenarios import FIVE_COMPANIES, FROM, ONE_PRIMARY, TO
-from tests.integration.wire import ACCOUNT, Peer, certificate, response
-from tests.limits.portal import association, declare
+from tests.support.airflow_in_memory import Airflow, Try
+from tests.support.portal import association, declare
+from tests.support.scenarios import FIVE_COMPANIES, FROM, ONE_PRIMARY, TO
+from tests.support.wire import ACCOUNT, Peer, certificate, response
 
 WRITES = ("POST", "*/batch/*")
 READS = ("GET", "/crm/*")

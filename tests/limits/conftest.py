@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import client_of
+from tests.support.portal import client_of
 
 # A portal is shared by the examples of a test, and reset at the start of each.
 _SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

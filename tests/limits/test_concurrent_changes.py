@@ -9,7 +9,7 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan, read_again
 from airflow_provider_hubassoc.limits.plan import NewLabel, Plan
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import HUBSPOT, USER, association, client_of, declare, make_plan, set_limits, writes
+from tests.support.portal import HUBSPOT, USER, association, client_of, declare, make_plan, set_limits, writes
 
 CONTACTS_COMPANIES = ("0-1", "0-2", HUBSPOT, 279)
 

@@ -17,8 +17,8 @@ from airflow_provider_hubassoc.limits.config import (
     load_config,
     schema_text,
 )
-from airflow_provider_hubassoc.limits.source import MAX_BYTES
-from tests.limits.portal import association, declare
+from airflow_provider_hubassoc.limits.config.document import MAX_BYTES
+from tests.support.portal import association, declare
 
 GOOD = """\
 # yaml-language-server: $schema=hubassoc.schema.json

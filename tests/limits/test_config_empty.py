@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.limits.config import AssociationConfig, check_config, load_config
-from tests.limits.portal import association, declare
+from tests.support.portal import association, declare
 
 TYPE = {"category": "USER_DEFINED", "typeId": 3}
 

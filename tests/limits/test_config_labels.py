@@ -17,8 +17,8 @@ from airflow_provider_hubassoc.limits.config import (
     label_problem,
     load_config,
 )
-from airflow_provider_hubassoc.limits.source import show_exactly
-from tests.limits.portal import association, declare
+from airflow_provider_hubassoc.limits.problems import show_exactly
+from tests.support.portal import association, declare
 
 
 def problems_of(*entries: dict[str, Any], **more: Any) -> list[Problem]:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.limits.config import ConfigError, load_config
+from airflow_provider_hubassoc.limits.config.document import MAX_BYTES
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
-from airflow_provider_hubassoc.limits.source import MAX_BYTES
-from tests.real_airflow import environment
-from tests.unit.tracebacks import told
+from tests.support import environment
+from tests.support.tracebacks import told
 
 SECRET = "hunter2hunter2correcthorse"
 FILES = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_hubassoc.failures import is_permanent
 from airflow_provider_hubassoc.limits.config import ConfigError, check_config, load_config
-from airflow_provider_hubassoc.limits.source import read
-from tests.limits.portal import association, declare
+from airflow_provider_hubassoc.limits.config.document import read
+from airflow_provider_hubassoc.retry_policy import is_permanent
+from tests.support.portal import association, declare
 
 GOOD = declare(
     association("contacts", "companies", limit=5, labels={'It\'s "mine"': {"limit": 2, "create_missing": True}})

@@ -11,7 +11,7 @@ from airflow_provider_hubassoc.limits.apply import apply_plan, read_again, read_
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, build_plan
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import HUBSPOT, association, client_of, declare, make_plan, writes
+from tests.support.portal import HUBSPOT, association, client_of, declare, make_plan, writes
 
 CONTACT_TO_COMPANY = ("0-1", "0-2", HUBSPOT, 279)
 PRIMARY = ("0-1", "0-2", HUBSPOT, 1)

@@ -12,7 +12,7 @@ from airflow_provider_hubassoc.hubspot.errors import HubSpotUnknownObjectTypeErr
 from airflow_provider_hubassoc.limits.config import canonical_label, check_config, label_problem, load_config
 from airflow_provider_hubassoc.limits.export import Export, export_limits
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import HUBSPOT, USER, association, client_of, declare, make_plan, sent, set_limits
+from tests.support.portal import HUBSPOT, USER, association, client_of, declare, make_plan, sent, set_limits
 
 
 def test_a_portal_without_limits_takes_one_request(hubspot: Simulator, client: HubSpotClient) -> None:

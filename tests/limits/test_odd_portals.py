@@ -9,7 +9,7 @@ from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_p
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import HUBSPOT, USER, association, declare, make_plan, set_limits, writes
+from tests.support.portal import HUBSPOT, USER, association, declare, make_plan, set_limits, writes
 
 CONTACTS_COMPANIES = ("0-1", "0-2", HUBSPOT, 279)
 DECIDEUR = "D\u00e9cideur"

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit
-from airflow_provider_hubassoc.limits.association_types import Direction
 from airflow_provider_hubassoc.limits.config import load_config
+from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan import (
     DirectionState,
     Plan,
@@ -22,7 +22,7 @@ from airflow_provider_hubassoc.limits.plan import (
     internal_name,
     needs_labels,
 )
-from tests.limits.portal import HUBSPOT, USER, association, declare
+from tests.support.portal import HUBSPOT, USER, association, declare
 
 CONTACTS_COMPANIES = [(HUBSPOT, 279, None), (HUBSPOT, 1, "Primary"), (USER, 7, "Owner"), (USER, 8, "Boss")]
 

@@ -9,7 +9,7 @@ from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError
 from airflow_provider_hubassoc.limits.apply import apply_plan, read_again
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import USER, association, client_of, declare, make_plan, sent, writes
+from tests.support.portal import USER, association, client_of, declare, make_plan, sent, writes
 
 MAKER = {"Decision maker": {"limit": 2, "create_missing": True}}
 

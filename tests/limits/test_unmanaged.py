@@ -9,7 +9,7 @@ from airflow_provider_hubassoc.limits.apply import apply_plan, read_again, read_
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.plan import Plan, build_plan, needs_labels
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import HUBSPOT, USER, association, declare, make_plan, set_limits, writes
+from tests.support.portal import HUBSPOT, USER, association, declare, make_plan, set_limits, writes
 
 CONTACTS_COMPANIES = ("0-1", "0-2", HUBSPOT, 279)
 PRIMARY = ("0-1", "0-2", HUBSPOT, 1)

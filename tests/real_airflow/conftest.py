@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real_airflow import environment, leaks
-from tests.real_airflow.stack import Stack
+from tests.support import environment, leaks
+from tests.support.stack import Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,13 +26,13 @@ import psutil
 import pytest
 
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.figures import FIGURES
-from tests.limits.portal import client_of, sent
-from tests.real_airflow import environment, leaks
 from tests.real_airflow.conftest import ended_on_sigterm
-from tests.real_airflow.stack import FinishedRun, Stack, session_members, wait_for
 from tests.real_airflow.test_stack import processes_in
 from tests.real_airflow.test_sync_dags import as_declared
+from tests.support import environment, leaks
+from tests.support.figures import FIGURES
+from tests.support.portal import client_of, sent
+from tests.support.stack import FinishedRun, Stack, session_members, wait_for
 
 DAGS = Path(__file__).parent / "crash_dags"
 CONTACT_TO_COMPANY = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.real_airflow import environment
+from tests.support import environment
 
 
 def run_demo(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.real_airflow.demo", "--folder", str(folder)],
+        [sys.executable, "-m", "tests.support.demo", "--folder", str(folder)],
         cwd=environment.REPOSITORY,
         env=environment.without_airflow(os.environ),
         stdin=subprocess.DEVNULL,
@@ -55,6 +55,6 @@ def test_fails_when_the_run_fails(tmp_path: Path) -> None:
 #: The demo, with a HubSpot that cancels every batch.
 FAILING_DEMO = """
 import sys
-from tests.real_airflow import demo
+from tests.support import demo
 sys.exit(demo.main(["--folder", sys.argv[1], "--canceled"]))
 """

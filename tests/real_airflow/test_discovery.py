@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.real_airflow.environment import CONNECTION_ID
-from tests.real_airflow.stack import Stack
+from tests.support.environment import CONNECTION_ID
+from tests.support.stack import Stack
 
 
 def providers(stack: Stack, *arguments: str) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.real_airflow.stack import Stack
+from tests.support.stack import Stack
 
 CONTACT_TO_COMPANY = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)
 BILLING_CONTACT_TO_COMPANY = ("0-1", "0-2", "HUBSPOT_DEFINED", 931)

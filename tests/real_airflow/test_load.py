@@ -1,6 +1,6 @@
 """Many operations that wait at once in one triggerer of a real Airflow: all of them are noticed, and none late.
 
-No worker and no scheduler: what they leave behind when a task defers is written by ``tests.real_airflow.waiting``.
+No worker and no scheduler: what they leave behind when a task defers is written by ``tests.support.waiting``.
 Every operation is one that the embedded HubSpot has taken, with an end of its own; one in ten has a status link.
 """
 
@@ -31,10 +31,10 @@ from airflow_provider_hubassoc.limits.inputs import parse_inputs
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import operation_from_event
-from tests.figures import FIGURES
-from tests.real_airflow import environment
 from tests.real_airflow.conftest import ended_on_sigterm
-from tests.real_airflow.stack import STARTUP_SECONDS, Stack, StackError, wait_for
+from tests.support import environment
+from tests.support.figures import FIGURES
+from tests.support.stack import STARTUP_SECONDS, Stack, StackError, wait_for
 
 SEED = 20260304
 POLL_INTERVAL, MAX_POLL_INTERVAL = 5.0, 10.0
@@ -160,7 +160,7 @@ class TriggererAlone(Stack):
             ],
         }
         finished = subprocess.run(
-            [sys.executable, "-m", "tests.real_airflow.waiting"],
+            [sys.executable, "-m", "tests.support.waiting"],
             cwd=environment.REPOSITORY,
             env=self.environment,
             input=json.dumps(given),

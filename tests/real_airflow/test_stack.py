@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.real_airflow import environment
-from tests.real_airflow import stack as whole_airflow
-from tests.real_airflow.stack import Stack, StackError
+from tests.support import environment
+from tests.support import stack as whole_airflow
+from tests.support.stack import Stack, StackError
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
@@ -30,7 +30,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 def test_make_airflow_ends_all_of_it_on_ctrl_c(tmp_path: Path) -> None:
     home = tmp_path / "airflow"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.real_airflow.stack", "--folder", str(home)],
+        [sys.executable, "-m", "tests.support.stack", "--folder", str(home)],
         cwd=environment.REPOSITORY,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

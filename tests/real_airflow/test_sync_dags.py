@@ -14,9 +14,9 @@ import requests
 
 from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.limits.portal import association, client_of, declare, make_plan
-from tests.real_airflow import environment
-from tests.real_airflow.stack import Stack, wait_for
+from tests.support import environment
+from tests.support.portal import association, client_of, declare, make_plan
+from tests.support.stack import Stack, wait_for
 
 LIMITS = environment.EXAMPLE_DAGS / "limits.yaml"
 CONTACT_TO_COMPANY = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)

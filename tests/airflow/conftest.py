@@ -1,0 +1,19 @@
+"""What the tests of operators and sensors start from."""
+
+from collections.abc import Iterator
+
+import pytest
+from airflow.sdk import DAG
+
+from tests.support.airflow_in_memory import Airflow
+
+
+@pytest.fixture
+def airflow() -> Airflow:
+    return Airflow()
+
+
+@pytest.fixture
+def dag() -> Iterator[DAG]:
+    with DAG("dag") as dag:
+        yield dag

@@ -1,0 +1,253 @@
+"""What the waits of one triggerer share: one client, one read of a direction at a time, one look at the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from airflow_provider_hubassoc import shared_connection as shared_reads
+from airflow_provider_hubassoc.hubspot import errors
+from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+from airflow_provider_hubassoc.shared_connection import portal
+from airflow_provider_hubassoc.simulator import Simulator
+from tests.support.airflow_in_memory import Airflow
+from tests.support.scenarios import reads
+
+HUBSPOT = "HUBSPOT_DEFINED"
+PAIR = ("contacts", "companies")
+
+
+@pytest.fixture
+def airflow(hubspot: Simulator) -> Airflow:
+    return Airflow.connected_to(hubspot)
+
+
+def wait_for(type_id: int = 279, limit: int = 5, pair: tuple[str, str] = PAIR, **options: Any) -> Wait:
+    handle = {
+        "action": "create",
+        "from_object_type": pair[0],
+        "to_object_type": pair[1],
+        "inputs": [{"category": HUBSPOT, "typeId": type_id, "maxToObjectIds": limit}],
+    }
+    options = {
+        **{"timeout": 30.0, "poll_interval": 0.3},
+        **{"max_poll_interval": 0.3, "max_poll_failures": 5, **options},
+    }
+    return Wait(BatchOperation.from_dict(handle), **options)
+
+
+async def watch(wait: Wait, conn_id: str = "hubspot_default") -> None:
+    async with portal(conn_id) as shared:
+        await shared.watch(wait)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async def look() -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), 20)
+
+
+async def test_waits_for_one_direction_need_no_more_reads_than_one(airflow: Airflow, hubspot: Simulator) -> None:
+    spellings = [("contacts", "companies"), ("0-1", "0-2"), ("CONTACT", "company")]
+    waits = [wait_for(pair=spellings[n % 3]) for n in range(60)]
+    with airflow.triggerer():
+        watching = asyncio.gather(*map(watch, waits))
+        await until(lambda: len(reads(hubspot)) >= 3)
+        hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+        before = len(reads(hubspot))
+        await watching
+    assert all(wait.operation.has_succeeded for wait in waits)
+    assert len(reads(hubspot)) <= before + 2
+    gaps = [later.received_at - earlier.received_at for earlier, later in pairwise(hubspot.requests)]
+    assert min(gaps) > 0.25, gaps
+    assert airflow.asked_for_connections == ["hubspot_default"]
+    assert len({each.connection for each in hubspot.requests}) == 1
+
+
+async def test_each_direction_is_read_on_its_own(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.set_limit("companies", "contacts", HUBSPOT, 280, 5)
+    there, back = wait_for(timeout=1.0), wait_for(280, pair=("companies", "contacts"))
+    with airflow.triggerer():
+        await watch(back)
+        with pytest.raises(errors.HubSpotOperationTimeoutError):
+            await watch(there)
+    assert back.operation.has_succeeded
+    assert not there.operation.is_over
+
+
+async def test_a_read_that_began_before_a_wait_does_not_end_it(airflow: Airflow, hubspot: Simulator) -> None:
+    """The limit is what is asked for, then another, then set: only a read from now on knows which."""
+    hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+    hubspot.inject(method="GET", delay=0.5, after=True)  # it shows what was there when it came in
+    early, late = wait_for(limit=7, poll_interval=0.05), wait_for(poll_interval=0.05, timeout=1.5)
+    with airflow.triggerer():
+        watching = asyncio.ensure_future(watch(early))
+        await until(lambda: reads(hubspot))
+        await asyncio.sleep(0.1)
+        hubspot.set_limit(*PAIR, HUBSPOT, 279, 9)
+        with pytest.raises(errors.HubSpotOperationTimeoutError):
+            await watch(late)
+        watching.cancel()
+    assert late.operation.in_force == []
+
+
+async def test_a_failed_read_counts_for_those_alone_who_were_due(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.inject(method="GET", status=503, times=3)
+    patient = wait_for(poll_interval=1.5, max_poll_interval=1.5)
+    hasty = wait_for(poll_interval=0.05, max_poll_interval=0.05, max_poll_failures=3)
+    with airflow.triggerer():
+        watching = asyncio.ensure_future(watch(patient))
+        with pytest.raises(errors.HubSpotPollError, match="failed 3 times in a row"):
+            await watch(hasty)
+        assert patient.failures == 0
+        hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+        await watching
+    assert patient.operation.has_succeeded
+
+
+async def test_waits_need_no_more_reads_than_one_while_hubspot_is_down(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.inject(method="GET", status=503, times=10_000)
+    waits = [wait_for(poll_interval=0.2 + n / 1000, max_poll_failures=3) for n in range(100)]
+    with airflow.triggerer():
+        ends = await asyncio.gather(*map(watch, waits), return_exceptions=True)
+    assert [type(each) for each in ends] == [errors.HubSpotPollError] * 100
+    assert len(hubspot.requests) <= 6, len(hubspot.requests)
+
+
+async def test_who_is_cancelled_takes_no_read_from_the_others(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+    hubspot.inject(method="GET", delay=0.5)
+    first, second = wait_for(poll_interval=0.01), wait_for(poll_interval=0.1)
+    with airflow.triggerer():
+        leader, follower = asyncio.ensure_future(watch(first)), asyncio.ensure_future(watch(second))
+        await until(lambda: reads(hubspot))
+        await asyncio.sleep(0.2)
+        leader.cancel()
+        await follower
+    assert second.operation.has_succeeded
+    assert not first.operation.is_over
+    assert len(reads(hubspot)) == 1
+
+
+async def test_what_hubspot_puts_off_is_put_off_for_all(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.inject(method="GET", status=429, headers={"Retry-After": "1"})
+    pairs = [PAIR, ("companies", "contacts"), ("deals", "contacts"), ("tickets", "contacts")]
+    waits = [wait_for(1, pair=pair, poll_interval=0.1 + n / 20, timeout=2.5) for n, pair in enumerate(pairs)]
+    with airflow.triggerer():
+        ends = await asyncio.gather(*map(watch, waits), return_exceptions=True)
+    assert [type(each) for each in ends] == [errors.HubSpotOperationTimeoutError] * 4
+    refused, *later = hubspot.requests
+    assert refused.status == 429
+    assert later
+    assert min(each.received_at for each in later) >= refused.received_at + 1
+
+
+# -- one portal does not delay another --
+
+
+async def test_a_portal_that_never_answers_delays_no_other(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+    names = ["companies", "contacts", "deals", "tickets", "calls", "emails", "meetings", "notes", "tasks"]
+    with airflow.triggerer(), socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        airflow.connections["slow"] = {**airflow.connections["hubspot_default"], "conn_id": "slow", "host": address}
+        pairs = [(one, two) for one in names for two in names if one != two]
+        slow = [asyncio.ensure_future(watch(wait_for(pair=pair, poll_interval=0.01), "slow")) for pair in pairs]
+        await until(lambda: len(airflow.asked_for_connections) > 0)
+        await asyncio.sleep(0.3)  # until the slow portal has all the threads it can get
+        fast = wait_for(poll_interval=0.01)
+        await asyncio.wait_for(watch(fast), 10)
+        assert not any(each.done() for each in slow)
+        for each in slow:
+            each.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+    assert fast.operation.has_succeeded
+
+
+# -- the connection --
+
+
+async def test_a_token_that_was_rotated_is_picked_up(airflow: Airflow, hubspot: Simulator) -> None:
+    old = hubspot.issue_token()
+    airflow.connections["hubspot_default"]["password"] = old
+    wait = wait_for()
+    with airflow.triggerer():
+        watching = asyncio.ensure_future(watch(wait))
+        await until(lambda: reads(hubspot))
+        airflow.connections["hubspot_default"]["password"] = hubspot.issue_token()
+        hubspot.revoke(old)
+        hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+        await watching
+    assert wait.operation.has_succeeded
+    assert wait.failures == 0
+    assert 1 <= [each.status for each in hubspot.requests].count(401) <= 2  # the client tries once more
+
+
+async def test_a_token_that_was_revoked_ends_all_waits(airflow: Airflow, hubspot: Simulator) -> None:
+    token = hubspot.issue_token()
+    airflow.connections["hubspot_default"]["password"] = token
+    with airflow.triggerer():
+        watching = asyncio.gather(*(watch(wait_for()) for _ in range(5)), return_exceptions=True)
+        await until(lambda: reads(hubspot))
+        hubspot.revoke(token)
+        ends = await watching
+    assert {type(each) for each in ends} <= {errors.HubSpotAuthenticationError, errors.HubSpotPollError}
+    assert 2 <= [each.status for each in hubspot.requests].count(401) <= 10
+
+
+async def test_the_connection_is_read_again_now_and_then(
+    airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_reads, "_CONNECTION_SECONDS", 0.0)
+    wait = wait_for(poll_interval=0.05, max_poll_interval=0.05)
+    with airflow.triggerer(), Simulator() as moved:
+        moved.set_limit(*PAIR, HUBSPOT, 279, 5)
+        watching = asyncio.ensure_future(watch(wait))
+        await until(lambda: len(reads(hubspot)) > 2)
+        assert len({each.connection for each in hubspot.requests}) == 1  # it was as before
+        airflow.connections["hubspot_default"]["host"] = moved.url
+        await watching
+    assert wait.operation.has_succeeded
+
+
+async def test_a_connection_that_cannot_be_read_again_stays_as_it_was(
+    airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_reads, "_CONNECTION_SECONDS", 0.0)
+    wait = wait_for()
+    with airflow.triggerer():
+        watching = asyncio.ensure_future(watch(wait))
+        await until(lambda: reads(hubspot))
+        airflow.connections.clear()
+        hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+        await watching
+    assert wait.operation.has_succeeded
+
+
+async def test_a_connection_that_is_not_there_yet_is_looked_for_again(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+    kept = dict(airflow.connections)
+    airflow.connections.clear()
+    wait = wait_for(poll_interval=0.1, max_poll_interval=0.1)
+    with airflow.triggerer():
+        watching = asyncio.ensure_future(watch(wait))
+        await until(lambda: wait.failures)
+        airflow.connections.update(kept)
+        await watching
+    assert wait.operation.has_succeeded
+
+
+async def test_the_last_one_closes_the_network_connection(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+    with airflow.triggerer():
+        for _ in range(2):
+            await asyncio.gather(watch(wait_for()), watch(wait_for()))
+    assert shared_reads._PORTALS[asyncio.get_running_loop()] == {}
+    assert len({each.connection for each in hubspot.requests}) == 2

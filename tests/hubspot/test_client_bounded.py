@@ -1,0 +1,61 @@
+"""An answer is bounded in time and its headers in size, however slowly or endlessly they come."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from airflow_provider_hubassoc.hubspot.errors import HubSpotUnavailableError
+from tests.support.wire import ACCOUNT, Peer, client_of, limit, response
+
+
+@contextlib.contextmanager
+def sender(parts: Iterable[bytes], pause: float) -> Iterator[str]:
+    """Serve one connection that sends the parts with a pause after each; yield its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(pause)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+        thread.join(5)
+
+
+ENDLESS = {
+    "headers that trickle": (itertools.chain([b"HTTP/1.1 200 OK\r\nX-Slow: "], itertools.repeat(b"a")), 0.02),
+    "100": (itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), 0.02),
+    "103": (itertools.repeat(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), 0.02),
+    "too many headers": (itertools.repeat(b"HTTP/1.1 103 Early Hints\r\nX: " + 60_000 * b"a" + b"\r\n\r\n"), 0.0),
+}
+
+
+@pytest.mark.parametrize("name", list(ENDLESS))
+def test_an_answer_without_end_ends(name: str) -> None:
+    with sender(*ENDLESS[name]) as address:  # noqa: SIM117
+        with client_of(address, timeout=0.2, max_retries=0) as client:
+            with pytest.raises(HubSpotUnavailableError) as raised:
+                client.update_limits("contacts", "companies", [limit()])
+    assert raised.value.outcome_unknown
+
+
+def test_interim_answers_are_skipped() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    with Peer(interim + response(ACCOUNT)) as peer, client_of(f"http://127.0.0.1:{peer.port}") as client:
+        assert client.account_info().portal_id == 62515

@@ -1,0 +1,83 @@
+"""A purge is judged by what it asks for: no errors, COMPLETE; its results need not be limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_hubassoc.hubspot.errors import HubSpotUnreadableAnswerError
+from airflow_provider_hubassoc.hubspot.models import BatchStatus, LimitInput
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh
+from airflow_provider_hubassoc.simulator import Simulator
+from tests.support.wire import client_of, limit
+
+PAIR = ("contacts", "companies")
+NO_LIMITS: list[list[Any]] = [[], [{}], [None], ["279"], ["<unknown>"], [279], [{"category": "X"}], [{"typeId": "a"}]]
+
+
+@pytest.mark.parametrize("results", NO_LIMITS)
+@pytest.mark.parametrize("shape", ["batch", "no status", "list"])
+def test_results_that_are_no_limits(hubspot: Simulator, results: list[Any], shape: str) -> None:
+    bodies = {"batch": {"status": "COMPLETE", "results": results}, "no status": {"results": results}, "list": results}
+    hubspot.inject(path="*/batch/purge", status=200, body=bodies[shape], after=True)
+    with client_of(hubspot) as client:
+        answer = client.purge_limits(*PAIR, [limit(279, None)])
+    assert (answer.status, answer.results) == (BatchStatus.COMPLETE, [])
+    assert len(hubspot.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "body"), [(204, None), (200, ""), (200, " "), (200, "{}"), (200, "null")])
+def test_an_empty_answer(hubspot: Simulator, status: int, body: str | None) -> None:
+    hubspot.inject(path="*/batch/purge", status=status, body=body, after=True)
+    with client_of(hubspot) as client:
+        assert client.purge_limits(*PAIR, [limit(279, None)]).status is BatchStatus.COMPLETE
+    assert len(hubspot.requests) == 1
+
+
+def test_a_result_that_is_a_limit_stays(hubspot: Simulator) -> None:
+    row = {"category": "HUBSPOT_DEFINED", "typeId": 279}
+    hubspot.inject(path="*/batch/purge", status=200, body={"status": "COMPLETE", "results": [None, row]})
+    with client_of(hubspot) as client:
+        (result,) = client.purge_limits(*PAIR, [limit(279, None)]).results
+    assert result.identity == ("HUBSPOT_DEFINED", 279)
+
+
+def test_errors_beside_such_results_are_errors(hubspot: Simulator) -> None:
+    body = {"status": "COMPLETE", "results": [{}], "numErrors": 1, "errors": [{"message": "No."}]}
+    hubspot.inject(path="*/batch/purge", status=207, body=body)
+    inputs = [LimitInput.model_validate(limit(279, None))]
+    with client_of(hubspot) as client:
+        answer = client.purge_limits(*PAIR, inputs)
+    operation = BatchOperation(action="purge", from_object_type="contacts", to_object_type="companies", inputs=inputs)
+    assert operation.with_answer(answer).has_failed
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_purge_in_parts_names_all_that_is_gone(hubspot: Simulator, size: int) -> None:
+    rows = [{"category": "HUBSPOT_DEFINED", "typeId": 1}, "<unknown>"]
+    hubspot.inject(path="*/batch/purge", status=200, body={"status": "COMPLETE", "results": rows}, times=9)
+    with client_of(hubspot, inputs_per_request=size) as client:
+        answer = client.purge_limits(*PAIR, [limit(n, None) for n in (1, 279, 280)])
+    assert {result.type_id for result in answer.results} == {1, 279, 280}
+
+
+@pytest.mark.parametrize("results", NO_LIMITS)
+def test_the_state_read_from_a_status_link(hubspot: Simulator, results: list[Any]) -> None:
+    operation = BatchOperation(
+        action="purge",
+        from_object_type="contacts",
+        to_object_type="companies",
+        inputs=[LimitInput.model_validate(limit(279, None))],
+        status_link=f"{hubspot.url}/status",
+    )
+    hubspot.inject(path="/status", status=200, body={"status": "COMPLETE", "results": results})
+    with client_of(hubspot) as client:
+        assert refresh(operation, client).has_succeeded
+    assert [each.path for each in hubspot.requests] == ["/status"]
+
+
+def test_a_status_link_without_a_status_proves_nothing(hubspot: Simulator) -> None:
+    hubspot.inject(path="/status", status=200, body={})
+    with client_of(hubspot, max_retries=0) as client, pytest.raises(HubSpotUnreadableAnswerError):
+        client.get_status(f"{hubspot.url}/status", "purge")
