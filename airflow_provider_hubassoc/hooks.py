@@ -231,14 +231,8 @@ class HubSpotHook(BaseHook):
         :param verify: whether the operation ends only when a read shows every limit in force.
         :param resend: True if an earlier attempt may have sent the same batch; used by create only.
         """
-        from airflow_provider_hubassoc.limits.operation import BatchOperation
+        from airflow_provider_hubassoc.limits.operation import BatchOperation, submit
 
-        if action == "create":
-            answer = self.client.create_limits(from_object_type, to_object_type, inputs, resend=resend)
-        elif action == "update":
-            answer = self.client.update_limits(from_object_type, to_object_type, inputs)
-        else:
-            answer = self.client.purge_limits(from_object_type, to_object_type, inputs)
         operation = BatchOperation(
             action=action,
             from_object_type=from_object_type,
@@ -246,7 +240,7 @@ class HubSpotHook(BaseHook):
             inputs=list(inputs),
             verify=verify,
         )
-        return operation.with_answer(answer)
+        return submit(self.client, operation, resend=resend)
 
     def refresh_operation(self, operation: BatchOperation) -> BatchOperation:
         """Read the state of an operation once, from its status link or from the limits of the direction.
@@ -255,7 +249,7 @@ class HubSpotHook(BaseHook):
         """
         from airflow_provider_hubassoc.limits.operation import refresh
 
-        return refresh(operation, self.client.without_retries())
+        return refresh(self.client.without_retries(), operation)
 
 
 def _test_failure(error: HubSpotError) -> str:

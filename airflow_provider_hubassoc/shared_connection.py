@@ -170,7 +170,7 @@ class Portal:
 
     async def _read_link(self, operation: BatchOperation) -> _Outcome:
         try:
-            read = await self.call(lambda client: refresh(operation, client))
+            read = await self.call(lambda client: refresh(client, operation))
         except HubSpotError as error:
             return _failure(error)
         return lambda _: read

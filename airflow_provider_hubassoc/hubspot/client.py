@@ -256,7 +256,7 @@ class HubSpotClient:
         :return: HubSpot's answer; for several requests, their combined answers. Evaluate it with
             :class:`~airflow_provider_hubassoc.limits.operation.BatchOperation`, not by the HTTP status.
         """
-        return self._batch("create", from_object_type, to_object_type, inputs, resend=resend)
+        return self.send_batch("create", from_object_type, to_object_type, inputs, resend=resend)
 
     def update_limits(
         self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | Mapping[str, Any]]
@@ -266,7 +266,7 @@ class HubSpotClient:
         Takes and returns the same as :meth:`create_limits`. The request is idempotent, so it is repeated if no answer
         arrives.
         """
-        return self._batch("update", from_object_type, to_object_type, inputs)
+        return self.send_batch("update", from_object_type, to_object_type, inputs)
 
     def purge_limits(
         self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | Mapping[str, Any]]
@@ -277,7 +277,45 @@ class HubSpotClient:
         :return: COMPLETE, usually without results: HubSpot answers with an empty body (HTTP 204), or with results
             that are not limits, which are ignored.
         """
-        return self._batch("purge", from_object_type, to_object_type, inputs)
+        return self.send_batch("purge", from_object_type, to_object_type, inputs)
+
+    def send_batch(
+        self,
+        action: Action,
+        from_object_type: str,
+        to_object_type: str,
+        inputs: Sequence[LimitInput | Mapping[str, Any]],
+        *,
+        resend: bool = False,
+    ) -> BatchAnswer:
+        """Send one batch of limits of one direction.
+
+        :param action: ``create``, ``update`` or ``purge``; see the method of each for what HubSpot does.
+        :param resend: used by ``create`` only; see :meth:`create_limits`.
+        :return: HubSpot's answer; for several requests, their combined answers.
+        """
+        ends = from_object_type, to_object_type
+        path = self._limits_path(*ends)
+        parse = _purge_answer if action == "purge" else _batch_answer
+        answers: list[BatchAnswer] = []
+        with self._error_context(ends):
+            models = _limit_inputs(inputs)
+            for start in range(0, len(models), self._inputs_per_request):
+                chunk = models[start : start + self._inputs_per_request]
+                try:
+                    if action == "create":
+                        answers.append(self._create(path, chunk, ends, outcome_unknown=resend))
+                    else:
+                        url, body = f"{path}/batch/{action}", _inputs_body(chunk)
+                        answers.append(self._request("POST", url, parse, body, ends=ends))
+                except HubSpotError as error:
+                    if start:
+                        error.message += f" ({start} of {len(models)} inputs were sent before)"
+                        error.outcome_unknown = True
+                    raise
+                if action == "purge" and len(models) > len(chunk):
+                    answers[-1] = _with_purged(answers[-1], chunk)
+        return _joined(answers)
 
     def get_limits(self, from_object_type: str, to_object_type: str) -> list[AssociationLimit]:
         """Return the limits of one direction. Association types without a limit are missing or have None."""
@@ -406,38 +444,6 @@ class HubSpotClient:
             if unanswered or self.base_url != DEFAULT_BASE_URL:
                 error.host = urlsplit(self.base_url).netloc
             raise
-
-    def _batch(
-        self,
-        action: Action,
-        from_object_type: str,
-        to_object_type: str,
-        inputs: Sequence[LimitInput | Mapping[str, Any]],
-        *,
-        resend: bool = False,
-    ) -> BatchAnswer:
-        ends = from_object_type, to_object_type
-        path = self._limits_path(*ends)
-        parse = _purge_answer if action == "purge" else _batch_answer
-        answers: list[BatchAnswer] = []
-        with self._error_context(ends):
-            models = _limit_inputs(inputs)
-            for start in range(0, len(models), self._inputs_per_request):
-                chunk = models[start : start + self._inputs_per_request]
-                try:
-                    if action == "create":
-                        answers.append(self._create(path, chunk, ends, outcome_unknown=resend))
-                    else:
-                        url, body = f"{path}/batch/{action}", _inputs_body(chunk)
-                        answers.append(self._request("POST", url, parse, body, ends=ends))
-                except HubSpotError as error:
-                    if start:
-                        error.message += f" ({start} of {len(models)} inputs were sent before)"
-                        error.outcome_unknown = True
-                    raise
-                if action == "purge" and len(models) > len(chunk):
-                    answers[-1] = _with_purged(answers[-1], chunk)
-        return _joined(answers)
 
     def _create(
         self, path: str, inputs: list[LimitInput], ends: tuple[str, str], *, outcome_unknown: bool

@@ -496,14 +496,29 @@ class Wait:
             self._on_change(f"{text} after {self.elapsed:.1f} s.")
 
 
-def refresh(operation: BatchOperation, client: HubSpotClient) -> BatchOperation:
+def submit(client: HubSpotClient, operation: BatchOperation, *, resend: bool = False) -> BatchOperation:
+    """Send a batch that has not been sent yet.
+
+    :param client: of the portal.
+    :param operation: what to send.
+    :param resend: True if an earlier attempt may have sent the same batch; used by ``create`` only.
+    :return: the operation with HubSpot's answer.
+    :raises HubSpotError: if HubSpot did not accept the batch, or its answer is unknown.
+    """
+    answer = client.send_batch(
+        operation.action, operation.from_object_type, operation.to_object_type, operation.inputs, resend=resend
+    )
+    return operation.with_answer(answer)
+
+
+def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
     """Read an operation's state once: from its status link, or else from the limits of the pair.
 
     A link that cannot be read does not end the wait: the pair is read instead. One that will never lead to a state
     is given up.
 
+    :param client: of the portal that the operation was sent to.
     :param operation: as it is known so far.
-    :param client: reads; of the portal that the operation was sent to.
     :raises HubSpotError: if it cannot be read.
     """
     if operation.link_to_read:

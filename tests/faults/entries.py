@@ -698,7 +698,7 @@ def _refresh_token(world: World, answer: Answer) -> None:
 
 def _follow(world: World, link: str) -> None:
     operation = BatchOperation.from_dict({**HANDLE, "status_link": link.replace("URL", world.hubspot.url)})
-    _judged(refresh(operation, world.client))
+    _judged(refresh(world.client, operation))
 
 
 def _read_between(world: World, ends: tuple[Any, Any]) -> None:

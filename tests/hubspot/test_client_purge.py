@@ -73,7 +73,7 @@ def test_the_state_read_from_a_status_link(hubspot: Simulator, results: list[Any
     )
     hubspot.inject(path="/status", status=200, body={"status": "COMPLETE", "results": results})
     with client_of(hubspot) as client:
-        assert refresh(operation, client).has_succeeded
+        assert refresh(client, operation).has_succeeded
     assert [each.path for each in hubspot.requests] == ["/status"]
 
 

@@ -40,7 +40,7 @@ from airflow_provider_hubassoc.limits.apply.batching import Step, steps
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
 from airflow_provider_hubassoc.limits.config import LimitsConfig
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh
+from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh, submit
 from airflow_provider_hubassoc.limits.plan import (
     Change,
     DirectionState,
@@ -644,11 +644,6 @@ class _Apply:
 
     def _send(self, direction: Direction, step: Step) -> list[Outcome]:
         action: Action = "update" if self._resend and step.action == "create" else step.action
-        send = {
-            "create": self._client.create_limits,
-            "update": self._client.update_limits,
-            "purge": self._client.purge_limits,
-        }[action]
         operation = BatchOperation(
             action=action,
             from_object_type=direction.from_object_type,
@@ -656,7 +651,7 @@ class _Apply:
             inputs=[_input(change) for change in step.changes],
         )
         try:
-            operation = operation.with_answer(self._pacer.call(lambda: send(*direction, operation.inputs)))
+            operation = self._pacer.call(lambda: submit(self._client, operation))
         except HubSpotError as error:
             self._note(error)
             if error.outcome_unknown or not isinstance(error, HubSpotValidationError):
@@ -717,7 +712,7 @@ class _Apply:
         return wait.operation
 
     def _read(self, operation: BatchOperation) -> BatchOperation:
-        return self._pacer.call(lambda: refresh(operation, self._client))
+        return self._pacer.call(lambda: refresh(self._client, operation))
 
     # -- verification --
 
