@@ -18,12 +18,13 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotMissingScopesError
 from airflow_provider_hubassoc.hubspot.object_types import is_object_type
 from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpotSettings
-from airflow_provider_hubassoc.limits.apply import Outcome, apply_plan, read_again, read_state
+from airflow_provider_hubassoc.limits.apply import Outcome, apply_plan
 from airflow_provider_hubassoc.limits.config import LimitsConfig, check_config, schema_text
 from airflow_provider_hubassoc.limits.config.document import MAX_BYTES, SUFFIXES, read
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan import Plan, build_plan, count_of, limit_text, one_line
 from airflow_provider_hubassoc.limits.problems import ConfigError, Place, Problem
+from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
 from airflow_provider_hubassoc.limits.targets import check_targets, narrowed, parse_target
 from airflow_provider_hubassoc.terminal import DONE, ERROR, PENDING, Interruption, UsageError, say
 

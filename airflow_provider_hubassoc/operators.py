@@ -657,10 +657,10 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
                 load_config(self.config)
 
     def _new_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
-        from airflow_provider_hubassoc.limits.apply import read_state
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.inputs import LimitInputsError
         from airflow_provider_hubassoc.limits.plan import build_plan
+        from airflow_provider_hubassoc.limits.snapshot import read_state
 
         whole = load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem))
         implied = (self.hubspot_conn_id, portal_id)
@@ -678,9 +678,9 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         return build_plan(config, replace(state, portal_id=portal_id), prune=self.prune)
 
     def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
-        from airflow_provider_hubassoc.limits.apply import read_again
         from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
         from airflow_provider_hubassoc.limits.plan import Plan
+        from airflow_provider_hubassoc.limits.snapshot import read_again
 
         try:
             plan = Plan.from_json(self.plan)

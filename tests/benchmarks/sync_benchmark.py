@@ -18,9 +18,10 @@ from hubspot.crm.associations.v4 import schema
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-from airflow_provider_hubassoc.limits.apply import apply_plan, read_state
+from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.plan import build_plan
+from airflow_provider_hubassoc.limits.snapshot import read_state
 
 DIRECTIONS = 200
 LABELS = 9  # and the unlabeled type: ten limits

@@ -9,11 +9,12 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError
 from airflow_provider_hubassoc.hubspot.retries import RetryPolicy
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-from airflow_provider_hubassoc.limits.apply import ApplyError, apply_plan, read_state
+from airflow_provider_hubassoc.limits.apply import ApplyError, apply_plan
 from airflow_provider_hubassoc.limits.concurrency import Pacer
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.plan import build_plan
+from airflow_provider_hubassoc.limits.snapshot import read_state
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, USER, association, client_of, declare, make_plan, sent, set_limits, writes
 

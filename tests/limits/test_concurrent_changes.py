@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan, read_again
+from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan
 from airflow_provider_hubassoc.limits.plan import NewLabel, Plan
+from airflow_provider_hubassoc.limits.snapshot import read_again
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, USER, association, client_of, declare, make_plan, set_limits, writes
 

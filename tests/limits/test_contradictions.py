@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.limits.apply import apply_plan, read_again, read_state
+from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, build_plan
+from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, association, client_of, declare, make_plan, writes
 

@@ -17,11 +17,12 @@ from requests.adapters import HTTPAdapter
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.object_types import normalize
-from airflow_provider_hubassoc.limits.apply import apply_plan, read_again
+from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.limits.apply.batching import steps
 from airflow_provider_hubassoc.limits.config import ConfigError, load_config
 from airflow_provider_hubassoc.limits.export import export_limits
 from airflow_provider_hubassoc.limits.plan import Change, Plan
+from airflow_provider_hubassoc.limits.snapshot import read_again
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, USER, association, client_of, declare, make_plan
 

@@ -6,8 +6,9 @@ import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError
-from airflow_provider_hubassoc.limits.apply import apply_plan, read_again
+from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
+from airflow_provider_hubassoc.limits.snapshot import read_again
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import USER, association, client_of, declare, make_plan, sent, writes
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-from airflow_provider_hubassoc.limits.apply import read_state
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.plan import Plan, build_plan
+from airflow_provider_hubassoc.limits.snapshot import read_state
 from airflow_provider_hubassoc.simulator import Simulator
 
 HUBSPOT = "HUBSPOT_DEFINED"
