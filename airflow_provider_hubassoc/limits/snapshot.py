@@ -18,9 +18,8 @@ from airflow_provider_hubassoc.hubspot.models import (
 )
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LimitsConfig
-from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
+from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
+from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
 from airflow_provider_hubassoc.limits.plan.model import NewLabel, Plan
 from airflow_provider_hubassoc.limits.plan.names import may_be_same, published_direction
 from airflow_provider_hubassoc.limits.plan.new_labels import direction_of, labels_to_create, reason_against_creating
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 
 def read_state(
-    config: LimitsConfig,
+    config: ResolvedConfig,
     client: HubSpotClient,
     *,
     max_concurrency: int = MAX_CONCURRENCY,
@@ -45,14 +44,14 @@ def read_state(
     One read for each direction, and one of its labels where a name needs it (:func:`needs_labels`). A direction that
     cannot be read does not stop the others.
 
-    :param config: of one portal.
+    :param config: of one portal (:meth:`~.config.LimitsConfig.resolve`).
     :param client: of the portal.
     :param max_concurrency: requests at the same time.
     :param progress: called after each direction.
     :param sleep: called to wait, with seconds; it may raise to end everything early.
     :raises HubSpotError: if no direction can be read, for example because HubSpot rejects the token.
     """
-    associations = {direction_of(association): association for association in config.for_portal().associations}
+    associations = {direction_of(association): association for association in config.associations}
     possibly_same = _possibly_same(list(associations))
 
     def read(direction: Direction, pacer: Pacer) -> DirectionState:
@@ -116,7 +115,7 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
     others = [row for row in limits if row.identity in actual and row.identity not in named | by_type]
     if is_null_missing and any(row.label for row in others):
         return True  # a label that is not managed may have been renamed: pruning must not remove its limit
-    if unlabeled_type_id(*direction) is not None:
+    if unlabeled_type_id(direction) is not None:
         return False
     if association.limit is not None or ("limit" in association.model_fields_set and others):
         return True

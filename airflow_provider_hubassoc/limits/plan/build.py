@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_hubassoc.hubspot.models import TypeIdentity
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LimitsConfig
+from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import (
     Change,
@@ -24,18 +24,18 @@ from airflow_provider_hubassoc.limits.state import USER_DEFINED, DirectionState,
 from airflow_provider_hubassoc.limits.wording import limit_text
 
 
-def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False) -> Plan:
+def build_plan(config: ResolvedConfig, state: PortalState, *, prune: bool = False) -> Plan:
     """Compare the declared limits with those of the portal.
 
     A direction whose declaration does not fit the portal is in :attr:`Plan.unfit`, and nothing in it is changed; it
     does not stop the others.
 
-    :param config: of one portal (:func:`~..config.load_config`).
+    :param config: of one portal (:meth:`~..config.LimitsConfig.resolve`).
     :param state: the state of the portal (:func:`~..snapshot.read_state`).
     :param prune: purge the limits that the portal has in the directions of the file and the file does not mention.
     :return: the plan.
     """
-    associations = config.for_portal().associations
+    associations = config.associations
     declared = [association for association in associations if direction_of(association) in state.directions]
     blocked = blocked_labels(new_labels(declared, associations, state), state)
     unfit: dict[Direction, list[str]] = {}

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Sequence
 
 from airflow_provider_hubassoc.hubspot.object_types import display_name
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, LimitsConfig
+from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import look_alike_message, look_alikes, types_published_as
@@ -24,10 +24,10 @@ def direction_of(association: AssociationConfig) -> Direction:
     return Direction(association.from_object_type, association.to_object_type)
 
 
-def labels_to_create(config: LimitsConfig, state: PortalState) -> list[NewLabel]:
+def labels_to_create(config: ResolvedConfig, state: PortalState) -> list[NewLabel]:
     """Return the labels that a plan would create, judged by the directions of the file alone."""
-    associations = config.for_portal().associations
-    return new_labels([each for each in associations if direction_of(each) in state.directions], associations, state)
+    declared = [each for each in config.associations if direction_of(each) in state.directions]
+    return new_labels(declared, config.associations, state)
 
 
 def new_labels(

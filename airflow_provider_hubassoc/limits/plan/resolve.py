@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from airflow_provider_hubassoc.hubspot.models import AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig, nearest
-from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
+from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import (
     is_sendable,
@@ -230,7 +229,7 @@ def _where(exact: TypeConfig) -> str:
 
 def _unlabeled_type(direction: Direction, state: DirectionState) -> TypeIdentity | None:
     """Return the unlabeled association type of a direction; None if it is not known."""
-    type_id = unlabeled_type_id(*direction)
+    type_id = unlabeled_type_id(direction)
     published = None if type_id is None else (AssociationCategory.HUBSPOT_DEFINED.value, type_id)
     if state.labels is None:
         return published
