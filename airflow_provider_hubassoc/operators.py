@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_hubassoc.hooks import HubSpotHook
     from airflow_provider_hubassoc.hubspot.models import AccountInfo, LimitInput
     from airflow_provider_hubassoc.limits.operation import BatchOperation
-    from airflow_provider_hubassoc.limits.plan import Change, NewLabel, Plan
+    from airflow_provider_hubassoc.limits.plan.model import Change, NewLabel, Plan
 
 OPERATION_XCOM_KEY = "operation"
 """XCom key of the operation's handle: there before the wait begins, brought up to date when it ends."""
@@ -659,7 +659,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     def _new_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.inputs import LimitInputsError
-        from airflow_provider_hubassoc.limits.plan import build_plan
+        from airflow_provider_hubassoc.limits.plan.build import build_plan
         from airflow_provider_hubassoc.limits.snapshot import read_state
 
         whole = load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem))
@@ -679,7 +679,8 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
 
     def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
-        from airflow_provider_hubassoc.limits.plan import Plan
+        from airflow_provider_hubassoc.limits.plan.model import Plan
+        from airflow_provider_hubassoc.limits.plan.rebase import rebase
         from airflow_provider_hubassoc.limits.snapshot import read_again
 
         try:
@@ -688,14 +689,16 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             cure = f"; {PASS_DATA}" if isinstance(self.plan, str) else ""
             raise LimitInputsError([f"plan: {error}{cure}"]) from None
         state = read_again(plan, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
-        return plan.rebased(replace(state, portal_id=portal_id))
+        return rebase(plan, replace(state, portal_id=portal_id))
 
     # -- what others see --
 
     def _publish_plan(self, context: Context, plan: Plan) -> None:
-        self.log.info("%s", plan.to_text())
+        from airflow_provider_hubassoc.limits.plan.render import render_markdown, render_text
+
+        self.log.info("%s", render_text(plan))
         context["ti"].xcom_push("plan", plan.to_json())
-        context["ti"].xcom_push("plan_markdown", plan.to_markdown())
+        context["ti"].xcom_push("plan_markdown", render_markdown(plan))
 
     def _defer(self, report: dict[str, Any], operations: list[dict[str, Any]], timeout: float) -> NoReturn:
         from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsSyncTrigger

@@ -97,7 +97,7 @@ class PortalState:
     :param directions: the state of each direction that was read.
     :param unread: the directions that could not be read.
     :param portal_id: the portal's id; None if it is unknown.
-    :param inverse_labels: for labels to create, the rows of the labels of the inverse direction, by canonical direction.
+    :param inverse_labels: the labels of the inverse directions of labels to create, by canonical direction.
     :param names: object type -> internal name, case folded -> ids of the portal's own association types with that
         name; read only where labels are to be created and the token may read object schemas.
     """

@@ -39,20 +39,12 @@ from airflow_provider_hubassoc.limits.apply.batching import Step, steps
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh, submit
-from airflow_provider_hubassoc.limits.plan import (
-    Change,
-    DirectionState,
-    NewLabel,
-    Plan,
-    UnfitDirection,
-    UnreadDirection,
-    inverse_exists,
-    is_sendable,
-    look_alike,
-    near_labels,
-    trouble,
-)
+from airflow_provider_hubassoc.limits.plan.model import Change, NewLabel, Plan, UnfitDirection
+from airflow_provider_hubassoc.limits.plan.names import is_sendable, look_alike_message, look_alikes
+from airflow_provider_hubassoc.limits.plan.new_labels import inverse_exists_message, usual_names
 from airflow_provider_hubassoc.limits.problems import show
+from airflow_provider_hubassoc.limits.state import DirectionState, UnreadDirection
+from airflow_provider_hubassoc.limits.wording import skipped_directions
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +135,7 @@ class ApplyReport:
     @property
     def summary(self) -> str:
         """One line: ``Applied 3 of 4: 1 refused. Settled.``"""
-        wrong = trouble(len(self.unread), len(self.unfit))
+        wrong = skipped_directions(len(self.unread), len(self.unfit))
         if not self.outcomes:
             head = "Nothing to apply in the others" if wrong else "Nothing to apply"
         else:
@@ -227,7 +219,7 @@ def apply_plan(
     Whatever goes wrong with HubSpot is in the report; one direction's failure does not stop the others. Only what
     every request would meet stops everything, such as a token that HubSpot does not accept.
 
-    :param plan: made from the portal as it is; an older one goes through :meth:`~.plan.Plan.rebased` first.
+    :param plan: made from the portal as it is; an older one goes through :func:`~.plan.rebase` first.
     :param client: of the portal.
     :param max_concurrency: directions at the same time.
     :param verify_timeout: how long to wait for a slow batch to end and, after the writes, for reads to show
@@ -420,7 +412,7 @@ class _Apply:
             return Outcome(label, status, f"{_name_taken(label, candidates)} ({error})", error)
         if self._resend:  # an earlier try may have created it, and reads need not show it yet
             return Outcome(label, "unconfirmed", f"the portal does not show it yet ({error})")
-        if label.name in label.usual_names:  # no label of another pair has it, so it was created a moment ago
+        if label.name in usual_names(label):  # no label of another pair has it, so it was created a moment ago
             return Outcome(
                 label, status, f"another sync has created it since the plan was made ({error})", is_outdated=True
             )
@@ -670,10 +662,10 @@ def _judged(
         reason = f"the portal has a label {show(label.label)} now, with another text on its other side"
         return Outcome(label, "refused", reason, is_outdated=True)
     for direction, text in label.sides:
-        if near := near_labels(text, rows[direction]):
-            return Outcome(label, "refused", f"in {direction}, {look_alike(text, near)}")
+        if near := look_alikes(text, rows[direction]):
+            return Outcome(label, "refused", f"in {direction}, {look_alike_message(text, near)}")
     if any(category == AssociationCategory.USER_DEFINED.value for category, _ in found[there]):
-        return Outcome(label, "refused", inverse_exists(*there, label.label))
+        return Outcome(label, "refused", inverse_exists_message(*there, label.label))
     return None
 
 

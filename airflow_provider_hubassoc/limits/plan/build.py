@@ -179,8 +179,8 @@ class _DirectionBuilder:
         if object_limit is None or object_limit.target is None:
             return
         for change in changes:
-            is_touched = change.is_write or object_limit.is_write
-            if is_touched and not change.unlabeled and change.target is not None and change.target > object_limit.target:
+            is_touched = not change.unlabeled and (change.is_write or object_limit.is_write)
+            if is_touched and change.target is not None and change.target > object_limit.target:
                 label_text, object_text = (
                     f"{each.target} ({'not in the file' if each.action == 'unmanaged' else 'declared'})"
                     for each in (change, object_limit)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.errors import parse_json
@@ -116,7 +116,7 @@ class NewLabel(DirectionRecord):
     label: str
     inverse: str | None = None
     name: str
-    candidates: list[str] = []
+    candidates: list[str] = Field(default_factory=list)
 
     @property
     def sides(self) -> list[tuple[Direction, str]]:
@@ -170,12 +170,12 @@ class Plan(Record):
 
     version: Literal[1] = 1
     portal_id: int | None = None
-    changes: list[Change] = []
-    new_labels: list[NewLabel] = []
-    warnings: list[str] = []
-    directions: list[ReadDirection] = []
-    unread: list[UnreadDirection] = []
-    unfit: list[UnfitDirection] = []
+    changes: list[Change] = Field(default_factory=list)
+    new_labels: list[NewLabel] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+    directions: list[ReadDirection] = Field(default_factory=list)
+    unread: list[UnreadDirection] = Field(default_factory=list)
+    unfit: list[UnfitDirection] = Field(default_factory=list)
 
     @property
     def writes(self) -> list[Change]:
@@ -235,7 +235,7 @@ class Plan(Record):
         # Every field has a default, so without this check any mapping would pass as an empty plan.
         if not isinstance(fields, Mapping) or fields.get("fingerprint") != plan.fingerprint:
             raise ValueError("not a plan: its fingerprint is missing or not that of its content")
-        # A change in a direction that was not read would never be held against the portal, and would be left out silently.
+        # Only directions that were read are applied, so a change in another one would be left out silently.
         read = {record.direction for record in plan.directions}
         for record in (*plan.changes, *plan.new_labels):
             if record.direction not in read:

@@ -79,6 +79,7 @@ def _show_difference(text: str, other: str) -> str:
 
     return '"' + "".join(shown(index, char) for index, char in enumerate(text)) + '"'
 
+
 def may_be_same(one: Direction, other: Direction) -> bool:
     """Return True if two directions may have the same object types in other words (``p_car`` and ``2-123``)."""
     for names in zip(map(normalize, one), map(normalize, other), strict=True):

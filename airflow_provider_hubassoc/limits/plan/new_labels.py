@@ -65,15 +65,11 @@ def new_labels(
 def _is_present(text: str, state: DirectionState, direction: Direction) -> bool:
     """Return True if the direction has the label, or one that could be mistaken for it."""
     return bool(
-        state.types_labelled(text)
-        or types_published_as(text, state, direction)
-        or look_alikes(text, state.label_rows)
+        state.types_labelled(text) or types_published_as(text, state, direction) or look_alikes(text, state.label_rows)
     )
 
 
-def _new_label(
-    direction: Direction, text: str, label: LabelConfig, inverse_labels: dict[str, LabelConfig]
-) -> NewLabel:
+def _new_label(direction: Direction, text: str, label: LabelConfig, inverse_labels: dict[str, LabelConfig]) -> NewLabel:
     """Combine what the file says about a label in its direction and in the inverse one."""
     inverse = label.inverse or next((other for other, each in inverse_labels.items() if each.inverse == text), None)
     inverse_label = inverse_labels.get(inverse or text, LabelConfig())
@@ -99,6 +95,11 @@ def internal_name(direction: Direction, label: str) -> str:
     return f"label_{slug}" if slug[:1].isdigit() else slug
 
 
+def usual_names(label: NewLabel) -> set[str]:
+    """Return the internal names that this package gives to a label whose name the file does not say."""
+    return {internal_name(direction, text) for direction, text in label.sides}
+
+
 def blocked_labels(labels: Sequence[NewLabel], state: PortalState) -> dict[LabelSide, str]:
     """Return the sides of the labels that must not be created, and the reason."""
     blocked: dict[LabelSide, str] = {}
@@ -112,9 +113,7 @@ def blocked_labels(labels: Sequence[NewLabel], state: PortalState) -> dict[Label
 def reason_against_creating(label: NewLabel, state: PortalState) -> str | None:
     """Return why a label must not be created: the portal has it under another text. None if it may be created."""
     names = state.names.get(label.from_object_type, {})
-    # The file may not say the internal name; then an earlier run has created the label under one of the usual ones.
-    possible_names = {label.name, *(internal_name(direction, text) for direction, text in label.sides)}
-    ids = frozenset[int]().union(*(names.get(name.casefold(), ()) for name in possible_names))
+    ids = frozenset[int]().union(*(names.get(name.casefold(), ()) for name in {label.name, *usual_names(label)}))
     for direction, text in label.sides:
         side_state = state.state_of(direction)
         rows = side_state.custom_labels if side_state else []
