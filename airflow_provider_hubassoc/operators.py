@@ -658,17 +658,17 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.snapshot import read_state
 
         whole = load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem))
-        implied = (self.hubspot_conn_id, portal_id)
-        if portal_id is None and whole.needs_portal_id(self.hubspot_conn_id, named=self.portal):
+        resolved = whole.resolve(conn_id=self.hubspot_conn_id, portal_id=portal_id, named=self.portal)
+        if resolved.needs_portal_id:
             raise LimitInputsError(
                 [
                     "portal: the file has overrides for portals, and the token may not read to which portal it "
                     'belongs; name the portal, or give the token the scope "oauth"'
                 ]
             )
-        if note := whole.portal_note(*implied, named=self.portal):
-            self.log.info("%s", note)
-        config = whole.for_portal(*implied, named=self.portal).with_missing_labels(self.create_missing_labels)
+        if resolved.note:
+            self.log.info("%s", resolved.note)
+        config = resolved.with_missing_labels(self.create_missing_labels)
         state = read_state(config, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
         return build_plan(config, replace(state, portal_id=portal_id), prune=self.prune)
 
