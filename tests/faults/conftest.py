@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.hubspot import bounded_http, client, errors
-from airflow_provider_hubassoc.limits import operation, pacing
+from airflow_provider_hubassoc.limits import concurrency, operation
 from tests.faults.guard import guarded
 
 GUARD_SECONDS = 60
@@ -32,7 +32,7 @@ def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_REJECTED_PAUSE", (0.05, 0.1))
     monkeypatch.setattr(operation, "poll_delay", faster)
     monkeypatch.setattr(errors, "_LOCK_SECONDS", 0.05)
-    monkeypatch.setattr(pacing, "_INTERVAL", 0.05)
+    monkeypatch.setattr(concurrency, "_INTERVAL", 0.05)
 
 
 @pytest.fixture
