@@ -321,7 +321,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         from airflow_provider_hubassoc.limits.directions import Direction
         from airflow_provider_hubassoc.limits.plan import PortalState, build_plan, limit_text
 
-        config = load_config({"version": 1, "associations": [self.association]})
+        config = load_config({"version": 1, "associations": [self.association]}).resolve()
         direction = Direction(config.associations[0].from_object_type, config.associations[0].to_object_type)
         plan = build_plan(config, PortalState({direction: state}))
         lines = [str(problem) for unfit in plan.unfit for problem in unfit.problems]

@@ -79,16 +79,16 @@ def make_plan(
     :raises ConfigError: if the file has no such portal or target, or needs a portal's id that is unknown.
     :raises HubSpotError: if no direction can be read.
     """
-    if portal_id is None and config.needs_portal_id(conn_id, named=portal):
+    declared = config.resolve(conn_id=conn_id, portal_id=portal_id, named=portal)
+    if declared.needs_portal_id:
         message = (
             "the file has overrides for portals, and the token may not read which portal it belongs to;"
             ' name the portal, or give the token the scope "oauth"'
         )
         raise ConfigError([Problem(message, "portal")])
-    if note := config.portal_note(conn_id, portal_id, named=portal):
-        say(note)
-    declared = config.for_portal(conn_id, portal_id, named=portal).with_missing_labels(create_missing_labels)
-    declared = narrowed(declared, targets, portal_id=portal_id)
+    if declared.note:
+        say(declared.note)
+    declared = narrowed(declared.with_missing_labels(create_missing_labels), targets, portal_id=portal_id)
     state = read_state(declared, client, max_concurrency=max_concurrency, progress=progress, sleep=sleep)
     return build_plan(declared, replace(state, portal_id=portal_id), prune=prune)
 
@@ -118,6 +118,6 @@ def plan_direction(association: Mapping[str, Any], state: DirectionState) -> Pla
     :param state: what was read of the direction.
     :raises ConfigError: if the declaration has mistakes.
     """
-    config = load_config({"version": 1, "associations": [association]})
+    config = load_config({"version": 1, "associations": [association]}).resolve()
     [declared] = config.associations
     return build_plan(config, PortalState({Direction(declared.from_object_type, declared.to_object_type): state}))
