@@ -156,11 +156,13 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
 
         Where that completes a batch which is to be verified, its limits are read at once.
         """
+        from airflow_provider_hubassoc.limits.operation import refresh
+
         with self._airflow_exceptions():
             hook, watch = self._watching(context)
             try:
                 while not watch.operation.is_over:
-                    watch.poll(hook.refresh_operation)
+                    watch.poll(lambda operation: refresh(hook.client.without_retries(), operation))
                     if not watch.reads_now:
                         break
             finally:

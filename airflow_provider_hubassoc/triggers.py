@@ -24,7 +24,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
 )
 from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, Wait
-from airflow_provider_hubassoc.shared_connection import portal
+from airflow_provider_hubassoc.shared_connection import shared_connection
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -229,7 +229,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         def read(client: HubSpotClient) -> DirectionState:
             return DirectionState(client.get_limits(*ends), client.get_labels(*ends))
 
-        async with portal(conn_id) as shared:
+        async with shared_connection(conn_id) as shared:
             while True:
                 pause = kwargs.get("poll_interval", 300.0)
                 try:
@@ -260,7 +260,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
             if lines and now - since >= self.settle_seconds and now - fired_at >= self.repeat_seconds:
                 fired_at = now
                 log.info("Drift (connection %s): %s", self.hubspot_conn_id, "; ".join(lines))
-                async with portal(self.hubspot_conn_id) as shared:
+                async with shared_connection(self.hubspot_conn_id) as shared:
                     portal_id = await shared.portal_id()
                 yield TriggerEvent(  # type: ignore[no-untyped-call]
                     {
@@ -415,7 +415,7 @@ def report_from_event(event: Any) -> dict[str, Any]:
 
 async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any]:
     """Wait for operations, all at the same time; return how it ended, as part of an event."""
-    async with portal(hubspot_conn_id) as shared:
+    async with shared_connection(hubspot_conn_id) as shared:
         watches = [asyncio.ensure_future(shared.watch(wait)) for wait in waits]
         try:
             await asyncio.gather(*watches)
