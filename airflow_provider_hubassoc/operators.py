@@ -336,7 +336,8 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     # -- waiting --
 
     def _wait(self, hook: HubSpotHook, operation: BatchOperation, wait_options: dict[str, Any]) -> BatchOperation:
-        from airflow_provider_hubassoc.limits.operation import Wait, refresh
+        from airflow_provider_hubassoc.limits.operation import refresh
+        from airflow_provider_hubassoc.limits.wait import Wait
 
         wait = Wait(operation, **wait_options, connection_name=self.hubspot_conn_id, on_change=self.log.info)
         while not wait.operation.is_over:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from airflow_provider_hubassoc.hooks import HubSpotHook
-    from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+    from airflow_provider_hubassoc.limits.operation import BatchOperation
+    from airflow_provider_hubassoc.limits.wait import Wait
 
 _TRIGGERER_GRACE = 300.0
 """Seconds after the timeout at which Airflow itself ends a deferred wait, if no triggerer has ended it."""
@@ -238,7 +239,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
 
     def _watching(self, context: Context) -> tuple[HubSpotHook, Wait]:
         from airflow_provider_hubassoc.hooks import HubSpotHook
-        from airflow_provider_hubassoc.limits.operation import Wait
+        from airflow_provider_hubassoc.limits.wait import Wait
 
         if self._hook is None:
             self._hook = HubSpotHook(self.hubspot_conn_id)

@@ -115,7 +115,7 @@ def test_a_label_that_hubspot_refuses_holds_up_nothing_else(hubspot: Simulator, 
     assert "already exists" in report.lines()[1]
     with pytest.raises(ApplyError, match="already exists") as caught:
         report.raise_for_failure()
-    assert caught.value.account == json.loads(json.dumps(report.to_dict()))
+    assert caught.value.report == json.loads(json.dumps(report.to_dict()))
     assert not caught.value.retryable
 
 
