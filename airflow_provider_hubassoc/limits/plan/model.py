@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from airflow_provider_hubassoc.errors import HubassocError
-from airflow_provider_hubassoc.hubspot.errors import parse_json
 from airflow_provider_hubassoc.hubspot.models import AssociationCategory, TypeIdentity
+from airflow_provider_hubassoc.hubspot.parsing import parse_json
 from airflow_provider_hubassoc.limits.directions import Direction, published_texts
 from airflow_provider_hubassoc.limits.state import DirectionRecord, Record, UnreadDirection
 from airflow_provider_hubassoc.limits.wording import count_of, limit_text, skipped_directions
