@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from airflow_provider_hubassoc.hubspot.models import AssociationCategory, TypeIdentity
+from airflow_provider_hubassoc.hubspot.models import TypeIdentity
 from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig, nearest
-from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
+from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import (
     is_sendable,
@@ -15,6 +15,7 @@ from airflow_provider_hubassoc.limits.plan.names import (
     look_alike_message,
     look_alikes,
     published_direction,
+    published_unlabeled_type,
     types_published_as,
 )
 from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, direction_of
@@ -229,8 +230,7 @@ def _where(exact: TypeConfig) -> str:
 
 def _unlabeled_type(direction: Direction, state: DirectionState) -> TypeIdentity | None:
     """Return the unlabeled association type of a direction; None if it is not known."""
-    type_id = unlabeled_type_id(direction)
-    published = None if type_id is None else (AssociationCategory.HUBSPOT_DEFINED.value, type_id)
+    published = published_unlabeled_type(direction)
     if state.labels is None:
         return published
     found = {row.identity for row in state.labels if not row.label}
