@@ -331,8 +331,8 @@ def test_a_limit_that_hubspot_changed_is_a_failure_once_a_read_confirms_it() -> 
     with pytest.raises(HubSpotOperationError) as failure:
         changed.raise_for_failure("sandbox")
     assert str(failure.value).startswith(
-        "HubSpot set other limits than requested by the update batch for contacts -> companies (connection sandbox): 0 of 1"
-        " applied.\n"
+        "HubSpot set other limits than requested by the update batch for contacts -> companies (connection sandbox):"
+        " 0 of 1 applied.\n"
         "Not applied HUBSPOT_DEFINED 279 (max 5): HubSpot set 3 instead of 5."
     )
 
