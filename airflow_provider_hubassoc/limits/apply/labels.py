@@ -9,7 +9,9 @@ from airflow_provider_hubassoc.hubspot.models import AssociationCategory, Associ
 from airflow_provider_hubassoc.limits.apply.report import Outcome, Status
 from airflow_provider_hubassoc.limits.apply.session import INTERRUPTED, ApplySession
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.plan import NewLabel, Plan, inverse_exists, look_alike, near_labels
+from airflow_provider_hubassoc.limits.plan.model import NewLabel, Plan
+from airflow_provider_hubassoc.limits.plan.names import look_alike_message, look_alikes
+from airflow_provider_hubassoc.limits.plan.new_labels import inverse_exists_message, usual_names
 from airflow_provider_hubassoc.limits.problems import show
 
 LabelSide = tuple[Direction, str]
@@ -122,10 +124,10 @@ class _LabelCreation:
             reason = f"the portal now has a label {show(label.label)} with another text on its other side"
             return Outcome(label, "refused", reason, retryable=True)
         for direction, text in label.sides:
-            if near := near_labels(text, self._rows[direction]):
-                return Outcome(label, "refused", f"in {direction}, {look_alike(text, near)}", retryable=False)
+            if near := look_alikes(text, self._rows[direction]):
+                return Outcome(label, "refused", f"in {direction}, {look_alike_message(text, near)}", retryable=False)
         if any(category == AssociationCategory.USER_DEFINED.value for category, _ in found[inverse_side]):
-            return Outcome(label, "refused", inverse_exists(*inverse_side, label.label), retryable=False)
+            return Outcome(label, "refused", inverse_exists_message(*inverse_side, label.label), retryable=False)
         return None
 
     def _judge_failure(self, label: NewLabel, error: HubSpotError) -> Outcome:
@@ -154,7 +156,7 @@ class _LabelCreation:
         if self._resend:
             reason = f"an earlier try may have created it, but the portal does not show it yet ({error})"
             return Outcome(label, "unconfirmed", reason, retryable=True)
-        if label.name in label.usual_names:  # no label of another pair has this name: it was created just now
+        if label.name in usual_names(label):  # no label of another pair has this name: it was created just now
             reason = f"another sync has created it since the plan was made ({error})"
             return Outcome(label, "refused", reason, retryable=True)
         reason = f"another label has the internal name {label.name}; give this label another `name` in the file"
