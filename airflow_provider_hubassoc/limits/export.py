@@ -164,7 +164,9 @@ class _Search:
             try:
                 return self._pacer.call(lambda: self._client.get_labels(*direction))
             except (HubSpotMissingScopesError, HubSpotUnknownObjectTypeError) as error:
-                self._skipped[direction] = f"its limits are written by number, as its labels could not be read: {error}"
+                self._skipped[direction] = (
+                    f"its limits are written by number because its labels could not be read: {error}"
+                )
                 return []
 
         return concurrently("read labels", directions, read, self._max_concurrency, self._progress)

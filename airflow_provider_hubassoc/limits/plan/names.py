@@ -74,8 +74,8 @@ def look_alike_message(text: str, similar: Sequence[str]) -> str:
     """Say which labels of the portal look like one, and make the difference visible."""
     shown = " and ".join(_show_difference(other, text) for other in similar)
     return (
-        f"{_show_difference(text, similar[0])} looks like {shown}, which the portal has; write exactly that text, or "
-        "rename one"
+        f"{_show_difference(text, similar[0])} looks like {shown}, which the portal has; use exactly that text, "
+        "or rename one of the two"
     )
 
 

@@ -140,8 +140,8 @@ class TypeResolver:
             elif prune and any(self.labels.get(identity) for identity in self._state.in_force):
                 has_missing = True
                 self._findings.warnings.append(
-                    f"{self.direction}: nothing is pruned: the file leaves the label {show(text)} unmanaged, and the "
-                    "portal has no such label; remove it from the file, or write its present text"
+                    f"{self.direction}: nothing is pruned, because the file leaves the label {show(text)} unmanaged "
+                    "and the portal has no such label; remove the label from the file, or write its current text"
                 )
         return UnmanagedTypes(types, has_missing)
 
@@ -149,9 +149,9 @@ class TypeResolver:
         """Return the unlabeled type; None after a problem."""
         if self.unlabeled is None:
             unlabeled = {row.identity for row in self._state.labels or () if not row.label}
-            them = f": {list_types(unlabeled)}; name the one you mean under types" if unlabeled else ""
+            them = f": {list_types(unlabeled)}; declare the one you mean under types" if unlabeled else ""
             number = "several" if unlabeled else "no"
-            message = f"the portal has {number} unlabeled association types here{them}"
+            message = f"the portal has {number} unlabeled association types in this direction{them}"
             self._findings.problem("limit", message, self._association.place)
         return self.unlabeled
 
@@ -165,13 +165,15 @@ class TypeResolver:
         if published is not None:
             if published == self.direction.canonical:
                 return True
-            message = f"is an association type of {published}, not of this direction; declare it there"
+            message = f"belongs to {published}, not to this direction; declare it there"
             self._findings.problem(where, message, exact.place)
             return False
         if self._state.labels is None:
             return True
         them = list_types({row.identity for row in rows}, self.labels) or "none"
-        self._findings.problem(where, f"the portal has no such association type here; it has {them}", exact.place)
+        self._findings.problem(
+            where, f"the portal has no such association type in this direction; it has {them}", exact.place
+        )
         return False
 
     def _find_label(self, text: str, label: LabelConfig) -> TypeKey | None:
@@ -183,14 +185,14 @@ class TypeResolver:
             if len(found) == 1:
                 present = self.labels[found[0]]
                 self._findings.warnings.append(
-                    f"{self.direction} {where}: HubSpot calls this label {show(present)}; write that text"
+                    f"{self.direction} {where}: HubSpot calls this label {show(present)}; write that text in the file"
                 )
         if len(found) == 1:
             return found[0]
         is_new = any(text in new.texts_in(self.direction) for new in self._new_labels)
         if found:
             message = f"several association types have this label: {list_types(set(found))}"
-            message += "; name the one you mean under types"
+            message += "; declare the one you mean under types"
         elif similar := look_alikes(text, self._state.label_rows):
             message = look_alike_message(text, similar)
         elif reason := self._blocked.get((self.direction.canonical, text)):
@@ -206,8 +208,8 @@ class TypeResolver:
     def _no_such_label(self, text: str) -> str:
         labels = sorted(set(self.labels.values()))
         them = ", ".join(map(show_exactly, labels)) or "none"
-        hint = nearest(text, labels) or "; to have it created, declare it with create_missing: true"
-        return f"the portal has no such label here; it has {them}{hint}"
+        hint = nearest(text, labels) or "; to create it, set create_missing: true"
+        return f"the portal has no such label in this direction; it has {them}{hint}"
 
     def _warn_of_candidates(self, text: str) -> None:
         """Name the labels that a missing one may have been renamed to."""
