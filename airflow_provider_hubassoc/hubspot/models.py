@@ -18,7 +18,7 @@ from airflow_provider_hubassoc.hubspot.constants import MAX_INT32 as MAX_INT32
 from airflow_provider_hubassoc.hubspot.constants import Action as Action
 from airflow_provider_hubassoc.hubspot.constants import AssociationCategory as AssociationCategory
 from airflow_provider_hubassoc.hubspot.constants import TypeIdentity as TypeIdentity
-from airflow_provider_hubassoc.hubspot.errors import MAX_TEXT
+from airflow_provider_hubassoc.hubspot.parsing import MAX_TEXT
 
 MAX_ERRORS = 500
 """Maximum number of errors kept from one answer; a request has at most 100 inputs."""
