@@ -289,9 +289,7 @@ class Transport:
             ) as response:
                 # HubSpot may echo secrets of the request. Another thread may have renewed the token in the meantime.
                 secrets = {_reveal(secret) for secret in (token, *self._auth.secrets()) if secret is not None}
-                correlation_id = (
-                    redact(text_of(response.headers.get("X-HubSpot-Correlation-Id")) or "", secrets) or None
-                )
+                correlation_id = text_of(redact(response.headers.get("X-HubSpot-Correlation-Id", ""), secrets))
                 body = read_body(response)
         except HubSpotRefusedAnswerError as error:
             raise error.replace(correlation_id=correlation_id) from None
