@@ -38,7 +38,6 @@ from airflow_provider_hubassoc.limits.config import (
     ResolvedConfig,
     TypeConfig,
     canonical_label,
-    nearest,
 )
 from airflow_provider_hubassoc.limits.directions import (
     Direction,
@@ -46,7 +45,7 @@ from airflow_provider_hubassoc.limits.directions import (
     published_texts,
     unlabeled_type_id,
 )
-from airflow_provider_hubassoc.limits.problems import Place, is_invisible, show, show_exactly
+from airflow_provider_hubassoc.limits.problems import Place, did_you_mean, is_invisible, show, show_exactly
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -824,7 +823,7 @@ class _Resolver:
                 return name
         labels = sorted(set(self._labels.values()))
         them = ", ".join(map(show_exactly, labels)) or "none"
-        hint = nearest(name, labels) or "; to have it created, declare it with create_missing: true"
+        hint = did_you_mean(name, labels) or "; to have it created, declare it with create_missing: true"
         self._problem(where, f"the portal has no such label here; it has {them}{hint}", label.place)
         return None
 
@@ -1005,11 +1004,11 @@ def _new_labels(
     :param declared: all directions, whose declarations say how a label is created.
     :param blocked: sides of labels that must not be created.
     """
-    by_direction = {association.direction: association for association in declared}
+    by_direction = {association.canonical_direction: association for association in declared}
     found: list[NewLabel] = []
     for association in associations:
         direction = Direction(*_ends(association))
-        there = by_direction.get(association.direction.inverse)
+        there = by_direction.get(association.canonical_direction.inverse)
         others = there.labels if there else {}
         here = state.directions[direction]
         own = {row.label for row in _labelled(here) if row.label and row.category == _USER_DEFINED}
