@@ -27,8 +27,9 @@ from airflow_provider_hubassoc.limits.config.yaml_text import (
     TOO_MANY,
     parse,
 )
-from airflow_provider_hubassoc.limits.inputs import PASS_DATA, parse_python
+from airflow_provider_hubassoc.limits.inputs import PASS_DATA
 from airflow_provider_hubassoc.limits.problems import ConfigError, DataPath, Problem, show, show_path, text_of
+from airflow_provider_hubassoc.limits.text_data import data_from_text
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """File extensions accepted as limits files."""
@@ -83,7 +84,7 @@ def _parse_braces(text: str, source: str) -> Document:
         return parse(source, "")
     data = None
     with contextlib.suppress(ValueError):
-        data = parse_python(text)
+        data = data_from_text(text)
     if isinstance(data, Mapping):
         return Document(_plain(data, (), count()))
     try:
