@@ -26,7 +26,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError, HubSpotError, HubSpotPollError
 from airflow_provider_hubassoc.hubspot.object_types import normalize
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh
+from airflow_provider_hubassoc.limits.wait import Wait
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient

@@ -12,7 +12,8 @@ import pytest
 
 from airflow_provider_hubassoc import shared_connection as shared_connection_module
 from airflow_provider_hubassoc.hubspot import errors
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.shared_connection import shared_connection
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.airflow_in_memory import Airflow

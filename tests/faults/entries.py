@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from airflow_provider_hubassoc.hooks import settings_of
-from airflow_provider_hubassoc.hubspot import errors as hubspot_errors
-from airflow_provider_hubassoc.hubspot.client import HubSpotClient, RateLimit
+from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.error_mapping import from_response
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
     HubSpotOperationError,
@@ -33,19 +33,17 @@ from airflow_provider_hubassoc.hubspot.errors import (
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit, BatchAnswer
 from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_after
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
+from airflow_provider_hubassoc.hubspot.transport import RateLimit
 from airflow_provider_hubassoc.limits.apply.batching import steps
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
-from airflow_provider_hubassoc.limits.plan import (
-    DirectionState,
-    Plan,
-    PortalState,
-    StalePlanError,
-    build_plan,
-)
+from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, build_plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
+from airflow_provider_hubassoc.limits.plan.render import render_markdown, render_text
 from airflow_provider_hubassoc.limits.problems import ConfigError
+from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
 from airflow_provider_hubassoc.operators import (
     HubSpotAssociationLimitsOperator,
     HubSpotAssociationLimitsSyncOperator,
@@ -551,11 +549,11 @@ def _planned(source: Any) -> None:
 def _used(plan: Plan) -> None:
     """Show a plan, store it, and hold it against the portal again."""
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
-    for text in (plan.to_text(), plan.to_markdown()):
+    for text in (render_text(plan), render_markdown(plan)):
         text.encode()
     steps(plan.changes)
     with suppress(StalePlanError):  # what the text leaves out may be in the portal
-        plan.rebased(STATE)
+        rebase(plan, STATE)
 
 
 def _limits_in_a_file(world: World, content: bytes) -> None:
@@ -626,7 +624,7 @@ def _rebuilt(world: World, data: Any) -> None:
 def _retry_after(world: World, value: str) -> None:
     seconds = parse_retry_after(value)
     assert seconds is None or 0 <= seconds < math.inf
-    error = hubspot_errors.from_response(429, b"", retry_after=seconds)
+    error = from_response(429, b"", retry_after=seconds)
     RetryPolicy().allows(error)
     assert datetime.datetime.now() + datetime.timedelta(seconds=seconds or 0)  # as Airflow does with it
     _told(error)

@@ -20,7 +20,8 @@ from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
 from airflow_provider_hubassoc.limits.apply import ApplyError
 from airflow_provider_hubassoc.limits.inputs import parse_inputs
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh, submit
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
+from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.operators import (
     HubSpotAssociationLimitsOperator,
     HubSpotAssociationLimitsSyncOperator,
