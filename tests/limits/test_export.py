@@ -201,7 +201,7 @@ def odd_portal() -> Iterator[tuple[Simulator, HubSpotClient, list[tuple[str, str
         car = hubspot.add_object_type("car")
         types = [("0-1", "0-2", HUBSPOT, 279), ("0-1", "0-2", HUBSPOT, 1), ("0-2", "0-1", HUBSPOT, 280)]
         for number, text in enumerate(ODD_LABELS):
-            type_id, inverse_id = hubspot.add_label(
+            one_id, other_id = hubspot.add_label(
                 "0-1", "0-2", label=text, inverse_label=text[::-1], name=f"odd_{number}"
             )
             types += [("0-1", "0-2", USER, one_id), ("0-2", "0-1", USER, other_id)]
