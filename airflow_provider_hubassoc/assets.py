@@ -49,10 +49,11 @@ def drift_watchers(
 
     watchers = []
     hubspot_conn_id = hubspot_conn_id.strip()
-    loaded = load_config(config, on_warning=lambda problem: log.warning("Drift watchers: %s", problem))
-    if note := loaded.portal_note(hubspot_conn_id, named=portal):
-        log.info("Drift watchers of connection %s: %s", hubspot_conn_id, note)
-    for association in loaded.for_portal(hubspot_conn_id, named=portal).associations:
+    declared = load_config(config, on_warning=lambda problem: log.warning("Drift watchers: %s", problem))
+    resolved = declared.resolve(conn_id=hubspot_conn_id, named=portal)
+    if resolved.note:
+        log.info("Drift watchers of connection %s: %s", hubspot_conn_id, resolved.note)
+    for association in resolved.associations:
         trigger = HubSpotAssociationLimitsDriftTrigger(
             association=association.model_dump(mode="json", by_alias=True, exclude_unset=True),
             hubspot_conn_id=hubspot_conn_id,

@@ -28,7 +28,8 @@ _EXIT_CODES = "exit codes: 0 success; 1 error; 130 interrupted"
 _PLAN_EXIT_CODES = f"{_EXIT_CODES}; with --detailed-exitcode 2 if there are changes to apply"
 
 
-def _parser() -> Parser:
+def build_parser() -> Parser:
+    """Return the parser of the whole command line. ``docs/command-line.md`` is written from it."""
     parser = Parser(
         prog="hubassoc",
         description=_DESCRIPTION,
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return serve(given[1:], program="hubassoc simulator")
     with terminal.writing(sys.stdout) if sys.stdout else contextlib.nullcontext():
-        parser = _parser()
+        parser = build_parser()
         options = parser.parse_args(given)
         if "command" not in options:
             parser.print_help()

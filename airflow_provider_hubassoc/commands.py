@@ -123,7 +123,7 @@ class Command:
             if config is None:
                 is_valid = False
             else:
-                lines.append(f"{name}: valid, {count_of(len(config.for_portal().associations), 'direction')}")
+                lines.append(f"{name}: valid, {count_of(len(config.resolve().associations), 'direction')}")
         if self._options.json:
             self._write(None, self._json({"valid": is_valid, "problems": rows}))
         else:
@@ -305,7 +305,7 @@ class Command:
         if config is None:
             raise ConfigError(errors, _name(file))
         try:
-            config.portal_key(named=self._options.portal)
+            config.resolve(named=self._options.portal)
             check_targets(config, self._targets())
         except ConfigError as error:
             raise ConfigError(error.problems, _name(file)) from None
@@ -320,24 +320,22 @@ class Command:
     def _make_plan(self, config: LimitsConfig, client: HubSpotClient) -> Plan:
         options = self._options
         conn_id = None if self.connection_name == _TOKEN_VARIABLE else self.connection_name
-        portal_id = self._portal_id(client, required=config.needs_portal_id(conn_id, named=options.portal))
-        if options.portal is None:
-            note = config.portal_note(conn_id, portal_id)
-            if note:
-                say(note)
+        required = config.resolve(conn_id=conn_id, named=options.portal).needs_portal_id
+        portal_id = self._portal_id(client, required=required)
+        resolved = config.resolve(conn_id=conn_id, portal_id=portal_id, named=options.portal)
+        if resolved.note and options.portal is None:
+            say(resolved.note)
         try:
-            config = narrowed(
-                config.for_portal(conn_id, portal_id, named=options.portal), self._targets(), portal_id=portal_id
-            )
+            resolved = narrowed(resolved, self._targets(), portal_id=portal_id)
             with terminal.progress() as progress:
                 state = read_state(
-                    config,
+                    resolved,
                     client,
                     max_concurrency=options.max_concurrency,
                     progress=progress,
                     sleep=self._interruption.sleep,
                 )
-            return build_plan(config, replace(state, portal_id=portal_id), prune=options.prune)
+            return build_plan(resolved, replace(state, portal_id=portal_id), prune=options.prune)
         except ConfigError as error:
             raise ConfigError(error.problems, error.source or _name(options.file)) from None
 

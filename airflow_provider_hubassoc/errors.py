@@ -22,7 +22,7 @@
     ├── LimitInputsError                    limits/inputs.py        arguments that cannot be used
     ├── OperationHandleError                limits/operation.py     not the handle of a batch
     ├── StalePlanError                      limits/plan             the portal has changed since the plan was made
-    ├── ApplyError                          limits/apply            not everything of a plan is applied
+    ├── ApplyError                          limits/apply/report.py  not everything of a plan is applied
     ├── InvalidArgumentsError               templating.py           every mistake in the arguments of a task
     └── UsageError                          terminal.py             the command line cannot be used
 """

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.errors import HubSpotError
     from airflow_provider_hubassoc.hubspot.models import (
         AccountInfo,
-        Action,
         AssociationLabel,
         AssociationLimit,
         BatchAnswer,
         LimitInput,
     )
     from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-    from airflow_provider_hubassoc.limits.operation import BatchOperation
 
 log = logging.getLogger(__name__)
 
@@ -212,44 +210,6 @@ class HubSpotHook(BaseHook):
     def account_info(self) -> AccountInfo:
         """See ``HubSpotClient.account_info``."""
         return self.client.account_info()
-
-    # -- batch operations --
-
-    def submit_operation(
-        self,
-        action: Action,
-        from_object_type: str,
-        to_object_type: str,
-        inputs: Sequence[LimitInput],
-        *,
-        verify: bool = False,
-        resend: bool = False,
-    ) -> BatchOperation:
-        """Send a batch of limits and return the operation to wait for.
-
-        :param inputs: inputs as returned by :func:`~airflow_provider_hubassoc.limits.inputs.parse_inputs`.
-        :param verify: whether the operation ends only when a read shows every limit in force.
-        :param resend: True if an earlier attempt may have sent the same batch; used by create only.
-        """
-        from airflow_provider_hubassoc.limits.operation import BatchOperation, submit
-
-        operation = BatchOperation(
-            action=action,
-            from_object_type=from_object_type,
-            to_object_type=to_object_type,
-            inputs=list(inputs),
-            verify=verify,
-        )
-        return submit(self.client, operation, resend=resend)
-
-    def refresh_operation(self, operation: BatchOperation) -> BatchOperation:
-        """Read the state of an operation once, from its status link or from the limits of the direction.
-
-        A failed request is not repeated: the caller polls again.
-        """
-        from airflow_provider_hubassoc.limits.operation import refresh
-
-        return refresh(self.client.without_retries(), operation)
 
 
 def _test_failure(error: HubSpotError) -> str:

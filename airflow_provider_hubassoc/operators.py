@@ -289,24 +289,18 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             return self._finish(context, lambda: self._wait(hook, operation, wait_options))
 
     def _submit(self, context: Context, hook: HubSpotHook, inputs: list[LimitInput]) -> BatchOperation:
-        from airflow_provider_hubassoc.limits.operation import BatchOperation
+        from airflow_provider_hubassoc.limits.operation import BatchOperation, submit
 
         asked = BatchOperation(
             action=self.action,  # type: ignore[arg-type]  # parse_inputs has checked it
             from_object_type=self.from_object_type,
             to_object_type=self.to_object_type,
             inputs=inputs,
+            verify=self.verify,
         )
         self.log.info("Sending %s.", asked.title)
         self._sleep(0)  # raises if the task has been killed meanwhile
-        operation = hook.submit_operation(
-            asked.action,
-            self.from_object_type,
-            self.to_object_type,
-            inputs,
-            verify=self.verify,
-            resend=context["ti"].try_number > 1,
-        )
+        operation = submit(hook.client, asked, resend=context["ti"].try_number > 1)
         if operation.action == "create" and operation.has_failed:
             operation = self._judged_by_the_portal(hook, operation)
         self.log.info(
@@ -319,9 +313,10 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _judged_by_the_portal(self, hook: HubSpotHook, operation: BatchOperation) -> BatchOperation:
         """Read the limits after a refused create: somebody else may have set them as asked in the meantime."""
         from airflow_provider_hubassoc.hubspot.errors import HubSpotError
+        from airflow_provider_hubassoc.limits.operation import refresh
 
         try:
-            return hook.refresh_operation(operation)
+            return refresh(hook.client.without_retries(), operation)
         except HubSpotError as error:
             self.log.info("HubSpot refused the create, and the limits could not be read: %s", error)
             return operation
@@ -355,12 +350,13 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     # -- waiting --
 
     def _wait(self, hook: HubSpotHook, operation: BatchOperation, wait_options: dict[str, Any]) -> BatchOperation:
-        from airflow_provider_hubassoc.limits.operation import Wait
+        from airflow_provider_hubassoc.limits.operation import refresh
+        from airflow_provider_hubassoc.limits.wait import Wait
 
         wait = Wait(operation, **wait_options, connection_name=self.hubspot_conn_id, on_change=self.log.info)
         while not wait.operation.is_over:
             self._sleep(wait.next_delay())
-            wait.poll(hook.refresh_operation)
+            wait.poll(lambda operation: refresh(hook.client.without_retries(), operation))
         return wait.operation
 
     def _defer(self, operation: BatchOperation, wait_options: dict[str, Any]) -> NoReturn:
@@ -663,17 +659,17 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.snapshot import read_state
 
         whole = load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem))
-        implied = (self.hubspot_conn_id, portal_id)
-        if portal_id is None and whole.needs_portal_id(self.hubspot_conn_id, named=self.portal):
+        resolved = whole.resolve(conn_id=self.hubspot_conn_id, portal_id=portal_id, named=self.portal)
+        if resolved.needs_portal_id:
             raise LimitInputsError(
                 [
                     "portal: the file has overrides for portals, and the token may not read to which portal it "
                     'belongs; name the portal, or give the token the scope "oauth"'
                 ]
             )
-        if note := whole.portal_note(*implied, named=self.portal):
-            self.log.info("%s", note)
-        config = whole.for_portal(*implied, named=self.portal).with_missing_labels(self.create_missing_labels)
+        if resolved.note:
+            self.log.info("%s", resolved.note)
+        config = resolved.with_missing_labels(self.create_missing_labels)
         state = read_state(config, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
         return build_plan(config, replace(state, portal_id=portal_id), prune=self.prune)
 

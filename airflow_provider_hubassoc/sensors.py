@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from airflow_provider_hubassoc.hooks import HubSpotHook
-    from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+    from airflow_provider_hubassoc.limits.operation import BatchOperation
+    from airflow_provider_hubassoc.limits.wait import Wait
 
 _TRIGGERER_GRACE = 300.0
 """Seconds after the timeout at which Airflow itself ends a deferred wait, if no triggerer has ended it."""
@@ -156,11 +157,13 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
 
         Where that completes a batch which is to be verified, its limits are read at once.
         """
+        from airflow_provider_hubassoc.limits.operation import refresh
+
         with self._airflow_exceptions():
             hook, watch = self._watching(context)
             try:
                 while not watch.operation.is_over:
-                    watch.poll(hook.refresh_operation)
+                    watch.poll(lambda operation: refresh(hook.client.without_retries(), operation))
                     if not watch.reads_now:
                         break
             finally:
@@ -236,7 +239,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
 
     def _watching(self, context: Context) -> tuple[HubSpotHook, Wait]:
         from airflow_provider_hubassoc.hooks import HubSpotHook
-        from airflow_provider_hubassoc.limits.operation import Wait
+        from airflow_provider_hubassoc.limits.wait import Wait
 
         if self._hook is None:
             self._hook = HubSpotHook(self.hubspot_conn_id)

@@ -26,7 +26,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError, HubSpotError, HubSpotPollError
 from airflow_provider_hubassoc.hubspot.object_types import normalize
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, refresh
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh
+from airflow_provider_hubassoc.limits.wait import Wait
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -47,8 +48,8 @@ _CONNECTION_SECONDS = 300.0
 rotated."""
 
 
-class Portal:
-    """One connection, as all who wait in this event loop share it. Get it by :func:`portal`.
+class SharedConnection:
+    """A connection that all waits of one event loop share. Get it from :func:`shared_connection`.
 
     :param hubspot_conn_id: id of the connection.
     """
@@ -179,8 +180,8 @@ class Portal:
 class _Direction:
     """The limits of one direction of a portal, read once for all who wait for them."""
 
-    def __init__(self, portal: Portal, from_object_type: str, to_object_type: str) -> None:
-        self._portal = portal
+    def __init__(self, connection: SharedConnection, from_object_type: str, to_object_type: str) -> None:
+        self._connection = connection
         self._ends = from_object_type, to_object_type
         self._reading: asyncio.Task[tuple[float, _Outcome]] | None = None
         self._failed: tuple[float, _Outcome] | None = None
@@ -218,7 +219,7 @@ class _Direction:
     async def _read(self) -> tuple[float, _Outcome]:
         began = time.monotonic()
         try:
-            outcome = _success(await self._portal.call(lambda client: client.get_limits(*self._ends)))
+            outcome = _success(await self._connection.call(lambda client: client.get_limits(*self._ends)))
         except HubSpotError as error:
             outcome = _failure(error)
             if error.retryable:
@@ -232,26 +233,26 @@ class _Direction:
         return began, outcome
 
 
-_PORTALS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Portal]] = WeakKeyDictionary()
+_CONNECTIONS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedConnection]] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def portal(hubspot_conn_id: str) -> AsyncIterator[Portal]:
+async def shared_connection(hubspot_conn_id: str) -> AsyncIterator[SharedConnection]:
     """Share a connection with all others who use it now in this event loop; the last one closes it.
 
     :param hubspot_conn_id: id of the connection; it is read with the first request.
     """
-    portals = _PORTALS.setdefault(asyncio.get_running_loop(), {})
-    if hubspot_conn_id not in portals:
-        portals[hubspot_conn_id] = Portal(hubspot_conn_id)
-    shared = portals[hubspot_conn_id]
+    connections = _CONNECTIONS.setdefault(asyncio.get_running_loop(), {})
+    if hubspot_conn_id not in connections:
+        connections[hubspot_conn_id] = SharedConnection(hubspot_conn_id)
+    shared = connections[hubspot_conn_id]
     shared.users += 1
     try:
         yield shared
     finally:
         shared.users -= 1
         if not shared.users:
-            del portals[hubspot_conn_id]
+            del connections[hubspot_conn_id]
             shared.close()
 
 

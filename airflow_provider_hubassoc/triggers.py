@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
@@ -20,11 +20,11 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
     HubSpotOperationTimeoutError,
     HubSpotPollError,
-    is_retry_after,
 )
 from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
-from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, Wait
-from airflow_provider_hubassoc.shared_connection import portal
+from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
+from airflow_provider_hubassoc.limits.wait import Wait
+from airflow_provider_hubassoc.shared_connection import shared_connection
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -229,7 +229,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         def read(client: HubSpotClient) -> DirectionState:
             return DirectionState(client.get_limits(*ends), client.get_labels(*ends))
 
-        async with portal(conn_id) as shared:
+        async with shared_connection(conn_id) as shared:
             while True:
                 pause = kwargs.get("poll_interval", 300.0)
                 try:
@@ -260,7 +260,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
             if lines and now - since >= self.settle_seconds and now - fired_at >= self.repeat_seconds:
                 fired_at = now
                 log.info("Drift (connection %s): %s", self.hubspot_conn_id, "; ".join(lines))
-                async with portal(self.hubspot_conn_id) as shared:
+                async with shared_connection(self.hubspot_conn_id) as shared:
                     portal_id = await shared.portal_id()
                 yield TriggerEvent(  # type: ignore[no-untyped-call]
                     {
@@ -321,7 +321,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         from airflow_provider_hubassoc.limits.directions import Direction
         from airflow_provider_hubassoc.limits.plan import PortalState, build_plan, limit_text
 
-        config = load_config({"version": 1, "associations": [self.association]})
+        config = load_config({"version": 1, "associations": [self.association]}).resolve()
         direction = Direction(config.associations[0].from_object_type, config.associations[0].to_object_type)
         plan = build_plan(config, PortalState({direction: state}))
         lines = [str(problem) for unfit in plan.unfit for problem in unfit.problems]
@@ -362,60 +362,27 @@ def operation_from_event(event: Any) -> BatchOperation:
 def report_from_event(event: Any) -> dict[str, Any]:
     """Read the sync trigger's event in the resumed task.
 
-    What was sent and never answered is applied if a read has shown it. Whatever ended the verification early: the
-    writes are done, so it is told as "not settled", with the full account.
+    Unconfirmed changes that a read has shown count as applied. If the verification ended early, the writes are done
+    all the same, so the report says that they are not settled.
 
     :return: the report, with what the verification found.
     :raises HubSpotPollError: if the event is not one of the trigger's.
     """
-    from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, Status
-    from airflow_provider_hubassoc.limits.plan import Change, NewLabel, UnfitDirection, UnreadDirection
+    from airflow_provider_hubassoc.limits.apply import ApplyReport
 
     try:
         if event["outcome"] not in (OVER, TIMEOUT, POLL_FAILED):
             raise ValueError(event["outcome"])
-        account = event["report"]
-        retryable, retry_after, portal_id = (account[name] for name in ("retryable", "retry_after", "portal_id"))
-        is_known = isinstance(retryable, bool) and isinstance(portal_id, (int, type(None)))
-        if not is_known or not is_retry_after(retry_after):
-            raise TypeError("retryable, portal_id or retry_after is of a wrong type")
-        in_force = set()
-        for handle in event["operations"]:
-            operation = BatchOperation.from_dict(handle)
-            ends = operation.from_object_type, operation.to_object_type
-            in_force |= {(*ends, *identity) for identity in operation.in_force or ()}
-        report = ApplyReport(
-            unread=[UnreadDirection.model_validate(each) for each in account["unread"]],
-            unfit=[UnfitDirection.model_validate(each) for each in account.get("unfit", ())],
-        )
-        statuses: tuple[Status, ...] = get_args(Status)
-        for status in statuses:
-            for each in account[status.replace(" ", "_")]:
-                change = (Change if "action" in each else NewLabel).model_validate(each)
-                report.outcomes.append(Outcome(change, status, each["reason"]))
-    except (KeyError, TypeError, ValueError, OperationHandleError) as error:
-        message = "The trigger ended without saying whether the limits have settled"
-        raise HubSpotPollError(message) from error
-
-    def is_seen(change: Change | NewLabel) -> bool:
-        ends = change.from_object_type, change.to_object_type
-        return isinstance(change, Change) and (*ends, change.category, change.type_id) in in_force
-
-    report.settled = all(is_seen(each.change) for each in report.of("applied") if isinstance(each.change, Change))
-    report.outcomes = [
-        Outcome(each.change, "applied") if each.status == "unconfirmed" and is_seen(each.change) else each
-        for each in report.outcomes
-    ]
-    told = report.to_dict()
-    # What the errors behind the outcomes said of a retry did not come along.
-    if told["refused"] or told["unconfirmed"] or told["unread"]:
-        told["retryable"] = retryable
-    return {**account, **told, "retry_after": retry_after}
+        operations = [BatchOperation.from_dict(handle) for handle in event["operations"]]
+        report = ApplyReport.from_dict(event["report"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise HubSpotPollError("The trigger ended without saying whether the limits have settled") from error
+    return report.confirmed_by(operations).to_dict()
 
 
 async def _watched(hubspot_conn_id: str, waits: Sequence[Wait]) -> dict[str, Any]:
     """Wait for operations, all at the same time; return how it ended, as part of an event."""
-    async with portal(hubspot_conn_id) as shared:
+    async with shared_connection(hubspot_conn_id) as shared:
         watches = [asyncio.ensure_future(shared.watch(wait)) for wait in waits]
         try:
             await asyncio.gather(*watches)

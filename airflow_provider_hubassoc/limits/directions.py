@@ -45,6 +45,20 @@ def hubspot_directions() -> dict[int, Direction]:
     return {row["typeId"]: Direction(row["fromObjectTypeId"], row["toObjectTypeId"]) for row in published_rows()}
 
 
+def unlabeled_type_id(direction: Direction) -> int | None:
+    """Return the typeId of the unlabeled HUBSPOT_DEFINED type of a direction; None if HubSpot publishes none."""
+    return _unlabeled_types().get(direction.canonical)
+
+
+@cache
+def _unlabeled_types() -> dict[Direction, int]:
+    return {
+        Direction(row["fromObjectTypeId"], row["toObjectTypeId"]): row["typeId"]
+        for row in published_rows()
+        if row["label"] is None
+    }
+
+
 @cache
 def published_texts() -> dict[int, tuple[str, ...]]:
     """Return the labels of HUBSPOT_DEFINED types: the text of real answers, and an older one from HubSpot's guide."""

@@ -34,8 +34,7 @@ from airflow_provider_hubassoc.hubspot.models import (
 from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, display_name, normalize
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
 from airflow_provider_hubassoc.limits.config import canonical_label, label_problem
-from airflow_provider_hubassoc.limits.directions import Direction, hubspot_directions
-from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
+from airflow_provider_hubassoc.limits.directions import Direction, hubspot_directions, unlabeled_type_id
 
 _LIKELY = [OBJECT_TYPE_IDS[name] for name in ("contacts", "companies", "deals", "tickets")]
 
@@ -182,7 +181,7 @@ def _candidates(custom: Sequence[str]) -> Iterator[Direction]:
 
 
 def _published(direction: Direction) -> TypeIdentity | None:
-    type_id = unlabeled_type_id(*direction)
+    type_id = unlabeled_type_id(direction)
     return None if type_id is None else (AssociationCategory.HUBSPOT_DEFINED.value, type_id)
 
 

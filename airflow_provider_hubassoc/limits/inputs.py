@@ -11,15 +11,14 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.models import MAX_INT32, Action, AssociationCategory, LimitInput, TypeIdentity
-from airflow_provider_hubassoc.hubspot.object_types import is_object_type, normalize
-from airflow_provider_hubassoc.limits.directions import published_rows
+from airflow_provider_hubassoc.hubspot.object_types import is_object_type
+from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
 
 _CATEGORIES = [category.value for category in AssociationCategory]
 _BOOLEAN = TypeAdapter(bool)
@@ -352,7 +351,7 @@ def _above_object_limit(parsed: dict[int, LimitInput], from_object_type: Any, to
     """
     if not (is_object_type(from_object_type) and is_object_type(to_object_type)):
         return []
-    unlabeled = unlabeled_type_id(from_object_type, to_object_type)
+    unlabeled = unlabeled_type_id(Direction(from_object_type, to_object_type))
     by_type = {each.identity: each.max_to_object_ids for each in parsed.values()}
     object_limit = by_type.get((AssociationCategory.HUBSPOT_DEFINED.value, unlabeled)) if unlabeled else None
     if object_limit is None:
@@ -363,20 +362,6 @@ def _above_object_limit(parsed: dict[int, LimitInput], from_object_type: Any, to
         for index, each in parsed.items()
         if each.max_to_object_ids is not None and each.max_to_object_ids > object_limit
     ]
-
-
-def unlabeled_type_id(from_object_type: str, to_object_type: str) -> int | None:
-    """Return the typeId of the unlabeled HUBSPOT_DEFINED type of a direction, None where HubSpot lists none.
-
-    Source: HubSpot's guide "Associate records", table of association type ids.
-    """
-    return _unlabeled_types().get((normalize(from_object_type), normalize(to_object_type)))
-
-
-@cache
-def _unlabeled_types() -> dict[tuple[str, str], int]:
-    rows = (row for row in published_rows() if row["label"] is None)
-    return {(row["fromObjectTypeId"], row["toObjectTypeId"]): row["typeId"] for row in rows}
 
 
 _repr = reprlib.Repr()

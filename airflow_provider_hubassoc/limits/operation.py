@@ -12,11 +12,8 @@ says nothing about success (CANCELED comes with 207).
 from __future__ import annotations
 
 import logging
-import math
-import random
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -27,8 +24,6 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
     HubSpotError,
     HubSpotOperationError,
-    HubSpotOperationTimeoutError,
-    HubSpotPollError,
     HubSpotRateLimitError,
     HubSpotUnavailableError,
 )
@@ -57,12 +52,7 @@ _TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d{1,10})(?![\w-])")
 _MAX_ERRORS_SHOWN = 5
 """Errors that are told of one input: those that name none are told of each."""
 
-_MAX_MISSING_SHOWN = 10
-
-_GROWTH = 1.5
-_JITTER = 0.2
-_SHORTEST_MAXIMUM = 2.5
-"""Seconds that the waits between reads grow to at least, however impatient the user: less than a read a second."""
+MAX_INPUTS_SHOWN = 10
 
 
 class OperationHandleError(HubassocError, ValueError):
@@ -305,11 +295,15 @@ class BatchOperation(BaseModel):
         """The direction for people: ``contacts -> companies``."""
         return f"{display_name(self.from_object_type)} -> {display_name(self.to_object_type)}"
 
+    def direction_in(self, connection_name: str | None) -> str:
+        """Return the direction with the connection, if there is one: ``contacts -> companies (connection x)``."""
+        return f"{self.direction} (connection {connection_name})" if connection_name else self.direction
+
     @property
     def title(self) -> str:
         """What was asked for: ``the update of limits contacts -> companies: HUBSPOT_DEFINED 279 (max 5)``."""
-        shown = ", ".join(describe(each) for each in self.inputs[:_MAX_MISSING_SHOWN])
-        more = f" and {len(self.inputs) - _MAX_MISSING_SHOWN} more" if len(self.inputs) > _MAX_MISSING_SHOWN else ""
+        shown = ", ".join(describe(each) for each in self.inputs[:MAX_INPUTS_SHOWN])
+        more = f" and {len(self.inputs) - MAX_INPUTS_SHOWN} more" if len(self.inputs) > MAX_INPUTS_SHOWN else ""
         return f"the {self.action} of limits {self.direction}: {shown}{more}"
 
     def raise_for_failure(self, connection_name: str | None = None) -> None:
@@ -326,7 +320,7 @@ class BatchOperation(BaseModel):
         else:
             verb = "refused part of" if self._has_errors else "changed limits in"
         lines = [
-            f"HubSpot {verb} the {self.action} of limits {_place(self.direction, connection_name)}:"
+            f"HubSpot {verb} the {self.action} of limits {self.direction_in(connection_name)}:"
             f" {len(self.applied)} of {len(self.inputs)} applied."
         ]
         for each, errors in self.refused:
@@ -345,155 +339,6 @@ class BatchOperation(BaseModel):
             sub_category=first.sub_category,
             correlation_id=self.correlation_id,
         )
-
-
-class Wait:
-    """The course of one wait for an operation: when to read, and when to give up. It neither sleeps nor reads.
-
-    ::
-
-        while not wait.operation.is_over:
-            sleep(wait.next_delay())
-            wait.poll(read)
-
-    The wait measures time by the monotonic clock of its own process, so clocks that are wrong or changed do no harm.
-
-    :param operation: the operation as it is known at the start.
-    :param waited: seconds that were waited before, in another process.
-    :param timeout: how long the wait may last, seconds; None for no limit. At least one read is made in any case.
-    :param poll_interval: about how long after the start the first read is made, seconds.
-    :param max_poll_interval: the longest time between two reads, seconds.
-    :param max_poll_failures: number of failed reads in a row that ends the wait.
-    :param connection_name: id of the connection, for messages.
-    :param token_worked: whether HubSpot has accepted the token shortly before the wait, in another process. HubSpot
-        sometimes rejects a valid token, so the first rejection then counts as a failed read.
-    :param on_change: called with one line of text for each change of the operation's status.
-    """
-
-    def __init__(
-        self,
-        operation: BatchOperation,
-        *,
-        waited: float = 0.0,
-        timeout: float | None,
-        poll_interval: float,
-        max_poll_interval: float,
-        max_poll_failures: int,
-        connection_name: str | None = None,
-        token_worked: bool = False,
-        on_change: Callable[[str], None] | None = None,
-    ) -> None:
-        self.operation = operation
-        self.failures = 0
-        self.hold = 0.0
-        """Seconds for which HubSpot asked not to be read, with the latest read."""
-        self._began = time.monotonic() - max(0.0, waited)
-        self._has_read = False
-        self.reads_now = operation.status.is_terminal and not operation.is_over and operation.in_force is None
-        """Whether the next read is due at once: HubSpot has just completed a batch that is to be verified."""
-        self._growth_began = self._began
-        self._timeout = timeout
-        self._poll_interval = poll_interval
-        self._max_poll_interval = max_poll_interval
-        self._max_poll_failures = max_poll_failures
-        self._place = _place(operation.direction, connection_name)
-        self._token_worked = token_worked
-        self._on_change = on_change
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds waited so far."""
-        return time.monotonic() - self._began
-
-    def next_delay(self) -> float:
-        """Return how long to sleep before the next read, seconds.
-
-        :raises HubSpotOperationTimeoutError: if the time is up and a read has been made.
-        :raises HubSpotPollError: as :meth:`delay_after`.
-        """
-        if self.reads_now and not self.hold:
-            return 0.0
-        elapsed = self.elapsed
-        if self._has_read and self._timeout is not None and elapsed >= self._timeout:
-            raise HubSpotOperationTimeoutError(self.timeout_message(self._timeout))
-        return self.delay_after(elapsed)
-
-    def timeout_message(self, timeout: float) -> str:
-        """Say what is missing after a timeout, and what to do.
-
-        :param timeout: how long the wait has lasted, seconds.
-        """
-        missing = self.operation.missing
-        shown = "; ".join(missing[:_MAX_MISSING_SHOWN])
-        more = f"; and {len(missing) - _MAX_MISSING_SHOWN} more" if len(missing) > _MAX_MISSING_SHOWN else ""
-        return (
-            f"The limits {self._place} were not settled within {timeout:g} s"
-            f" (status {self.operation.status.value}): {shown}{more}."
-            " Check the limits in HubSpot, and increase the timeout if HubSpot needs more time."
-        )
-
-    def delay_after(self, elapsed: float) -> float:
-        """Return how long to sleep before the next read, seconds; no longer than there is time left.
-
-        :param elapsed: seconds since the wait began.
-        :raises HubSpotPollError: if HubSpot asks to be left alone for longer than that.
-        """
-        left = math.inf if self._timeout is None else max(0.0, self._timeout - elapsed)
-        if self.hold > left:
-            raise HubSpotPollError(
-                f"HubSpot asks not to be read for {self.hold:g} s, and the wait for the limits"
-                f" {self._place} has {left:g} s left; the operation itself may have succeeded",
-                retry_after=self.hold,
-            )
-        if self._growth_began > self._began:
-            elapsed = time.monotonic() - self._growth_began
-        return min(left, max(poll_delay(elapsed, self._poll_interval, self._max_poll_interval), self.hold))
-
-    def poll(self, read: Callable[[BatchOperation], BatchOperation]) -> None:
-        """Read the operation's state once. A failed read is not a failed operation.
-
-        :param read: reads what the operation asks for and returns it with what was read.
-        :raises HubSpotPollError: after ``max_poll_failures`` failed reads in a row.
-        :raises HubSpotError: if no later read can succeed either (authentication, scopes ...).
-        """
-        before = self.operation.status
-        self.hold = 0.0
-        self.reads_now = False
-        self._has_read = True
-        try:
-            self.operation = read(self.operation)
-        except HubSpotError as error:
-            # HubSpot sometimes rejects a valid token with 401; a refused refresh (400) is definite.
-            # A second rejection in a row is left to Airflow's retries.
-            is_sporadic = error.retryable or (self._token_worked and error.status == 401)
-            if isinstance(error, HubSpotAuthenticationError) and is_sporadic:
-                error.retryable = True
-                if self.failures:
-                    raise
-            elif not error.retryable:
-                raise
-            self.failures += 1
-            self.hold = error.retry_after or 0.0
-            if self.failures >= self._max_poll_failures:
-                raise HubSpotPollError(
-                    f"Reading the limits {self._place} failed {self.failures} times in a row;"
-                    f" the operation itself may have succeeded. Last: {error}",
-                    retry_after=error.retry_after,
-                ) from None
-        else:
-            self.failures = 0
-            self._token_worked = True
-            if self.operation.status is not before:
-                self._note_status(before)
-
-    def _note_status(self, before: BatchStatus) -> None:
-        status = self.operation.status
-        if status.is_terminal and not before.is_terminal and not self.operation.is_over:
-            self.reads_now = True
-            self._growth_began = time.monotonic()
-        if self._on_change is not None:
-            text = f"The batch {self._place} changed from {before.value} to {status.value}"
-            self._on_change(f"{text} after {self.elapsed:.1f} s.")
 
 
 def submit(client: HubSpotClient, operation: BatchOperation, *, resend: bool = False) -> BatchOperation:
@@ -531,23 +376,6 @@ def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
             if not error.retryable:
                 operation = operation.without_status_link()
     return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
-
-
-def poll_delay(elapsed: float, interval: float, maximum: float) -> float:
-    """Return the time until the next read: growing with the time already waited, up to a maximum, with jitter.
-
-    It depends on the elapsed time alone, so that a wait goes on in step after a change of process.
-
-    :param elapsed: seconds waited so far.
-    :param interval: the first wait, seconds.
-    :param maximum: the longest wait, seconds, from 2.5; the jitter may take a fifth off.
-    """
-    longest = max(interval, maximum, _SHORTEST_MAXIMUM)
-    return min(interval + (_GROWTH - 1) * elapsed, longest) * random.uniform(1 - _JITTER, 1)
-
-
-def _place(direction: str, connection_name: str | None) -> str:
-    return f"{direction} (connection {connection_name})" if connection_name else direction
 
 
 def _limit(limit: int | None) -> str:

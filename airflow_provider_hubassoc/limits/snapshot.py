@@ -17,7 +17,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     AssociationName,
 )
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
-from airflow_provider_hubassoc.limits.config import LimitsConfig
+from airflow_provider_hubassoc.limits.config import ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan import (
     DirectionState,
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def read_state(
-    config: LimitsConfig,
+    config: ResolvedConfig,
     client: HubSpotClient,
     *,
     max_concurrency: int = MAX_CONCURRENCY,
@@ -49,16 +49,14 @@ def read_state(
     One read for each direction, and one of its labels where a name needs it (:func:`~.plan.needs_labels`). A
     direction that cannot be read does not stop the others.
 
-    :param config: of one portal.
+    :param config: of one portal (:meth:`~.config.LimitsConfig.resolve`).
     :param client: of the portal.
     :param max_concurrency: requests at the same time.
     :param progress: called after each direction.
     :param sleep: waits, seconds; it may raise to end everything early.
     :raises HubSpotError: if no direction can be read: the token is not accepted, the rate limit is used up ...
     """
-    associations = {
-        Direction(each.from_object_type, each.to_object_type): each for each in config.for_portal().associations
-    }
+    associations = {Direction(each.from_object_type, each.to_object_type): each for each in config.associations}
 
     in_two_spellings = twins(list(associations))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from airflow_provider_hubassoc.hubspot.object_types import normalize
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LimitsConfig
+from airflow_provider_hubassoc.limits.config import AssociationConfig, LimitsConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.problems import ConfigError, Problem, show
 
@@ -30,10 +31,10 @@ def check_targets(config: LimitsConfig, targets: Sequence[Direction]) -> None:
     _check([*config.associations, *portals], targets)
 
 
-def narrowed(config: LimitsConfig, targets: Sequence[Direction], *, portal_id: int | None = None) -> LimitsConfig:
+def narrowed(config: ResolvedConfig, targets: Sequence[Direction], *, portal_id: int | None = None) -> ResolvedConfig:
     """Return declared limits with the directions named by the targets only; all of them if there are no targets.
 
-    :param config: of one portal (:meth:`~.config.LimitsConfig.for_portal`).
+    :param config: of one portal (:meth:`~.config.LimitsConfig.resolve`).
     :param targets: directions in any spelling.
     :param portal_id: of the portal, so that ``p_<name>`` and ``p<portalId>_<name>`` are the same.
     :raises ConfigError: as :func:`check_targets`.
@@ -48,7 +49,7 @@ def narrowed(config: LimitsConfig, targets: Sequence[Direction], *, portal_id: i
         for direction, each in by_direction.items()
         if direction in wanted
     ]
-    return config.model_copy(update={"associations": associations})
+    return replace(config, associations=associations)
 
 
 def _check(

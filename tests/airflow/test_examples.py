@@ -12,7 +12,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.config import load_config
-from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
+from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.airflow_in_memory import Airflow
@@ -50,7 +50,7 @@ def test_examples_agree_on_the_limits_they_set() -> None:
     for association in load_config(str(FOLDER / "limits.yaml")).associations:
         ends = (association.from_object_type, association.to_object_type)
         if association.limit is not None:
-            type_id = str(unlabeled_type_id(*ends))
+            type_id = str(unlabeled_type_id(Direction(*ends)))
             limits[(*map(normalize, ends), "HUBSPOT_DEFINED", type_id)].add(association.limit)
     assert {key: values for key, values in limits.items() if len(values) > 1} == {}
 

@@ -21,7 +21,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
 )
 from airflow_provider_hubassoc.hubspot.models import BatchStatus, LimitInput
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
 from airflow_provider_hubassoc.provider_info import get_provider_info
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.tracebacks import told
@@ -343,7 +343,9 @@ def test_a_hook_shows_no_secret(hubspot: Simulator) -> None:
 
 def operation_of(hook: HubSpotHook, action: Any = "update", *inputs: dict[str, Any], **options: Any) -> BatchOperation:
     models = [LimitInput.model_validate(each) for each in inputs or [limit()]]
-    return hook.submit_operation(action, *PAIR, models, **options)
+    resend = options.pop("resend", False)
+    batch = BatchOperation(action=action, from_object_type=PAIR[0], to_object_type=PAIR[1], inputs=models, **options)
+    return submit(hook.client, batch, resend=resend)
 
 
 def test_a_batch_is_submitted_as_an_operation(hubspot: Simulator) -> None:
@@ -356,7 +358,7 @@ def test_a_batch_is_submitted_as_an_operation(hubspot: Simulator) -> None:
             assert hubspot.limits() == ({} if maximum is None else {KEY: maximum})
         verified = operation_of(hook, verify=True)
         assert not verified.is_over
-        assert hook.refresh_operation(verified).has_succeeded
+        assert refresh(hook.client.without_retries(), verified).has_succeeded
 
 
 def test_a_batch_that_may_have_been_sent_before(hubspot: Simulator) -> None:
@@ -374,7 +376,7 @@ def test_a_slow_operation_is_followed(status_links: bool, canceled: bool) -> Non
         operation = operation_of(hook)
         assert not operation.is_over
         for _ in range(500):
-            operation = hook.refresh_operation(operation)
+            operation = refresh(hook.client.without_retries(), operation)
             if operation.is_over or (canceled and not status_links and len(portal.requests) > 20):
                 break
         if not canceled:
@@ -393,7 +395,7 @@ def test_a_link_that_cannot_be_read_is_given_up_for_the_pair(hubspot: Simulator,
     with hook_of(hubspot) as hook:
         operation = operation_of(hook)
         assert operation.link_to_read == link
-        operation = hook.refresh_operation(operation)
+        operation = refresh(hook.client.without_retries(), operation)
         assert operation.has_succeeded
         assert operation.link_to_read is None
     assert [each.path.rpartition("/")[2] for each in hubspot.requests] == ["update", "state", "companies"]
@@ -404,7 +406,7 @@ def test_one_failed_read_of_a_link_does_not_hide_how_the_operation_ended() -> No
         operation = operation_of(hook)
         portal.inject(path="*/operations/*", status=500)
         for _ in range(500):
-            operation = hook.refresh_operation(operation)
+            operation = refresh(hook.client.without_retries(), operation)
             if operation.is_over:
                 break
         assert operation.status is BatchStatus.CANCELED
@@ -414,7 +416,7 @@ def test_a_link_that_leads_away_is_not_followed(hubspot: Simulator) -> None:
     with Peer(response(b'{"status": "COMPLETE"}')) as other, hook_of(hubspot) as hook:
         links = {"status": f"http://127.0.0.1:{other.port}/state"}
         hubspot.inject(path="*/batch/update", status=200, body={"status": "PENDING", "links": links})
-        operation = hook.refresh_operation(operation_of(hook))
+        operation = refresh(hook.client.without_retries(), operation_of(hook))
         assert not operation.is_over
         assert other.received == []
 
@@ -427,7 +429,7 @@ def test_a_link_that_cannot_be_read_now_is_kept(hubspot: Simulator, status: int)
     with hook_of(hubspot) as hook:
         operation = operation_of(hook)
         with pytest.raises(HubSpotError) as error:
-            hook.refresh_operation(operation)
+            refresh(hook.client.without_retries(), operation)
         assert error.value.status == status
     assert len(hubspot.requests) == 2  # not repeated: whoever waits polls again anyway
 
@@ -439,4 +441,4 @@ def test_a_token_that_is_refused_ends_the_wait(hubspot: Simulator) -> None:
         operation = operation_of(hook)
         hubspot.revoke(hubspot.token)
         with pytest.raises(HubSpotAuthenticationError):
-            hook.refresh_operation(operation)
+            refresh(hook.client.without_retries(), operation)

@@ -87,7 +87,7 @@ def test_a_task_may_decide(airflow: Airflow, hubspot: Simulator, hubspot_conn: s
 
 @pytest.mark.parametrize("value", ["maybe", "", "2", 2, None, [], {}])
 @pytest.mark.parametrize(
-    ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS], ids=str
+    ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS]
 )
 def test_everything_else_fails_parsing_and_names_the_argument(make: Any, name: str, value: Any) -> None:
     if name == "create_missing_labels" and value is None:
@@ -98,7 +98,7 @@ def test_everything_else_fails_parsing_and_names_the_argument(make: Any, name: s
 
 
 @pytest.mark.parametrize(
-    ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS], ids=str
+    ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS]
 )
 def test_a_template_that_renders_something_else_fails_before_anything_is_sent(
     make: Any, name: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str

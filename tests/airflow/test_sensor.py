@@ -18,6 +18,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot import errors
 from airflow_provider_hubassoc.limits.inputs import parse_inputs
+from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.operation import submit as submit_batch
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator
 from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 from airflow_provider_hubassoc.simulator import Simulator
@@ -50,8 +52,13 @@ EVERY_MODE = pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"
 def submit(action: str = "create", inputs: list[dict[str, Any]] = INPUTS) -> dict[str, Any]:
     """Send a batch as somebody else would, and return its handle as it comes out of XCom."""
     with HubSpotHook() as hook:
-        parsed = parse_inputs(FROM, TO, inputs, action)
-        operation = hook.submit_operation(action, FROM, TO, parsed)  # type: ignore[arg-type]
+        batch = BatchOperation(
+            action=action,  # type: ignore[arg-type]  # parse_inputs checks it
+            from_object_type=FROM,
+            to_object_type=TO,
+            inputs=parse_inputs(FROM, TO, inputs, action),
+        )
+        operation = submit_batch(hook.client, batch)
     return json.loads(json.dumps(operation.to_dict()))  # type: ignore[no-any-return]
 
 

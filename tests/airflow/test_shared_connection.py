@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_hubassoc import shared_connection as shared_reads
+from airflow_provider_hubassoc import shared_connection as shared_connection_module
 from airflow_provider_hubassoc.hubspot import errors
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
-from airflow_provider_hubassoc.shared_connection import portal
+from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.wait import Wait
+from airflow_provider_hubassoc.shared_connection import shared_connection
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.airflow_in_memory import Airflow
 from tests.support.scenarios import reads
@@ -42,7 +43,7 @@ def wait_for(type_id: int = 279, limit: int = 5, pair: tuple[str, str] = PAIR, *
 
 
 async def watch(wait: Wait, conn_id: str = "hubspot_default") -> None:
-    async with portal(conn_id) as shared:
+    async with shared_connection(conn_id) as shared:
         await shared.watch(wait)
 
 
@@ -205,7 +206,7 @@ async def test_a_token_that_was_revoked_ends_all_waits(airflow: Airflow, hubspot
 async def test_the_connection_is_read_again_now_and_then(
     airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_reads, "_CONNECTION_SECONDS", 0.0)
+    monkeypatch.setattr(shared_connection_module, "_CONNECTION_SECONDS", 0.0)
     wait = wait_for(poll_interval=0.05, max_poll_interval=0.05)
     with airflow.triggerer(), Simulator() as moved:
         moved.set_limit(*PAIR, HUBSPOT, 279, 5)
@@ -220,7 +221,7 @@ async def test_the_connection_is_read_again_now_and_then(
 async def test_a_connection_that_cannot_be_read_again_stays_as_it_was(
     airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_reads, "_CONNECTION_SECONDS", 0.0)
+    monkeypatch.setattr(shared_connection_module, "_CONNECTION_SECONDS", 0.0)
     wait = wait_for()
     with airflow.triggerer():
         watching = asyncio.ensure_future(watch(wait))
@@ -249,5 +250,5 @@ async def test_the_last_one_closes_the_network_connection(airflow: Airflow, hubs
     with airflow.triggerer():
         for _ in range(2):
             await asyncio.gather(watch(wait_for()), watch(wait_for()))
-    assert shared_reads._PORTALS[asyncio.get_running_loop()] == {}
+    assert shared_connection_module._CONNECTIONS[asyncio.get_running_loop()] == {}
     assert len({each.connection for each in hubspot.requests}) == 2

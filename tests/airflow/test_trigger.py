@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot import errors
 from airflow_provider_hubassoc.limits.inputs import parse_inputs
-from airflow_provider_hubassoc.limits.operation import OperationHandleError
+from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
+from airflow_provider_hubassoc.limits.operation import submit as submit_batch
 from airflow_provider_hubassoc.retry_policy import is_permanent
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsTrigger, operation_from_event
@@ -53,7 +54,9 @@ def submit(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> Any:
         with monkeypatch.context() as environment:
             environment.setenv("AIRFLOW_CONN_HUBSPOT_DEFAULT", json.dumps(connection))
             with HubSpotHook() as hook:
-                operation = hook.submit_operation("create", FROM, TO, parse_inputs(FROM, TO, inputs, "create"))
+                parsed = parse_inputs(FROM, TO, inputs, "create")
+                batch = BatchOperation(action="create", from_object_type=FROM, to_object_type=TO, inputs=parsed)
+                operation = submit_batch(hook.client, batch)
         return {**operation.to_dict(), **changes}
 
     return submit

@@ -70,7 +70,7 @@ def portal() -> Iterator[tuple[str, str]]:
 def sync(url: str, token: str, max_concurrency: int) -> None:
     """Do the work with this package."""
     with HubSpotClient(HubSpotSettings.parse({"base_url": url, "access_token": token})) as client:
-        config = load_config(CONFIG)
+        config = load_config(CONFIG).resolve()
         plan = build_plan(config, read_state(config, client, max_concurrency=max_concurrency))
         report = apply_plan(plan, client, max_concurrency=max_concurrency)
         assert report.ok

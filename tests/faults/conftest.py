@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.hubspot import bounded_http, client, errors
-from airflow_provider_hubassoc.limits import operation, pacing
+from airflow_provider_hubassoc.limits import concurrency, wait
 from tests.faults.guard import guarded
 
 GUARD_SECONDS = 60
@@ -22,7 +22,7 @@ def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     Shorter are: the client's backoff, the time between two reads, what a whole answer may take, HubSpot's lock (423)
     and its ten seconds (429). What HubSpot asks for in Retry-After is not.
     """
-    poll_delay = operation.poll_delay
+    poll_delay = wait.poll_delay
 
     def faster(*args: Any, **kwargs: Any) -> float:
         return poll_delay(*args, **kwargs) / 20
@@ -30,9 +30,9 @@ def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "RetryPolicy", functools.partial(client.RetryPolicy, first_wait=0.01))
     monkeypatch.setattr(bounded_http, "TIMEOUTS_PER_ANSWER", 1)
     monkeypatch.setattr(client, "_REJECTED_PAUSE", (0.05, 0.1))
-    monkeypatch.setattr(operation, "poll_delay", faster)
+    monkeypatch.setattr(wait, "poll_delay", faster)
     monkeypatch.setattr(errors, "_LOCK_SECONDS", 0.05)
-    monkeypatch.setattr(pacing, "_INTERVAL", 0.05)
+    monkeypatch.setattr(concurrency, "_INTERVAL", 0.05)
 
 
 @pytest.fixture

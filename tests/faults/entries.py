@@ -543,7 +543,7 @@ _documents = mutated(CONFIG).map(_json) | garbled(YAML) | garbled(_json(CONFIG))
 
 def _planned(source: Any) -> None:
     config = load_config(source)
-    for each in (config.for_portal(12345), config.with_missing_labels(True)):
+    for each in (config.resolve(portal_id=12345), config.resolve().with_missing_labels(True)):
         for prune in (False, True):
             _used(build_plan(each, STATE, prune=prune))
 
@@ -564,7 +564,7 @@ def _limits_in_a_file(world: World, content: bytes) -> None:
     _planned(path)
 
 
-PLAN = build_plan(load_config(CONFIG), STATE, prune=True).to_json()
+PLAN = build_plan(load_config(CONFIG).resolve(), STATE, prune=True).to_json()
 
 
 def _as_signed(fields: Any) -> Any:

@@ -20,7 +20,8 @@ from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
 from airflow_provider_hubassoc.limits.apply import ApplyError
 from airflow_provider_hubassoc.limits.inputs import parse_inputs
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
+from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.operators import (
     HubSpotAssociationLimitsOperator,
     HubSpotAssociationLimitsSyncOperator,
@@ -316,7 +317,8 @@ class Place:
 
 def _submit(hook: HubSpotHook, case: Case, *, resend: bool = False) -> BatchOperation:
     inputs = parse_inputs(FROM, TO, list(case.inputs), "create")
-    return hook.submit_operation("create", FROM, TO, inputs, verify=case.verify, resend=resend)
+    batch = BatchOperation(action="create", from_object_type=FROM, to_object_type=TO, inputs=inputs, verify=case.verify)
+    return submit(hook.client, batch, resend=resend)
 
 
 def _follow(hook: HubSpotHook, operation: BatchOperation, case: Case) -> BatchOperation:
@@ -329,7 +331,7 @@ def _follow(hook: HubSpotHook, operation: BatchOperation, case: Case) -> BatchOp
     )
     while not wait.operation.is_over:
         time.sleep(wait.next_delay())
-        wait.poll(hook.refresh_operation)
+        wait.poll(lambda operation: refresh(hook.client.without_retries(), operation))
     return wait.operation
 
 

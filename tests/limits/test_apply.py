@@ -115,7 +115,7 @@ def test_a_label_that_hubspot_refuses_holds_up_nothing_else(hubspot: Simulator, 
     assert "already exists" in report.lines()[1]
     with pytest.raises(ApplyError, match="already exists") as caught:
         report.raise_for_failure()
-    assert caught.value.account == json.loads(json.dumps(report.to_dict()))
+    assert caught.value.report == json.loads(json.dumps(report.to_dict()))
     assert not caught.value.retryable
 
 
@@ -187,7 +187,7 @@ def test_a_token_that_is_not_accepted_stops_everything(hubspot: Simulator, clien
         assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
         assert "rejected the access token" in report.lines()[2]
         with pytest.raises(HubSpotAuthenticationError):
-            read_state(load_config(TWO), another)
+            read_state(load_config(TWO).resolve(), another)
 
 
 def test_a_token_that_has_worked_is_not_given_up_for_the_other_directions(
@@ -331,7 +331,7 @@ def test_a_portal_s_own_overrides(hubspot: Simulator, client: HubSpotClient) -> 
         association("contacts", "companies", limit=5),
         portals={str(hubspot.portal_id): {"associations": [association("contact", "0-2", limit=3)]}},
     )
-    config = load_config(source, portal=client.account_info().portal_id)
+    config = load_config(source).resolve(portal_id=client.account_info().portal_id)
     assert apply_plan(build_plan(config, read_state(config, client)), client).ok
     assert hubspot.limits() == {CONTACTS_COMPANIES: 3}
 

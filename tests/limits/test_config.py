@@ -236,9 +236,9 @@ def test_warnings_do_not_make_a_file_invalid() -> None:
 
 def test_a_portal_may_differ() -> None:
     config = load_config(GOOD)
-    plain, special = config.for_portal(), config.for_portal("my_conn", 12345)
-    assert config.for_portal("other") == plain
-    assert load_config(GOOD, portal=12345) == special
+    plain, special = config.resolve(), config.resolve(conn_id="my_conn", portal_id=12345)
+    assert config.resolve(conn_id="other").associations == plain.associations
+    assert config.resolve(named=12345).associations == special.associations
     assert plain.associations[0].limit == 5
     first = special.associations[0]
     assert (first.limit, first.from_object_type) == (4, "contacts")
@@ -254,7 +254,7 @@ def test_a_portal_may_differ() -> None:
 
 
 def test_whether_labels_are_created_can_be_decided_for_all() -> None:
-    config = load_config(GOOD)
+    config = load_config(GOOD).resolve()
     for create in (True, False):
         labels = config.with_missing_labels(create).associations[0].labels
         assert {label.create_missing for label in labels.values()} == {create}

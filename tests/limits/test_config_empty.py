@@ -12,8 +12,8 @@ from tests.support.portal import association, declare
 TYPE = {"category": "USER_DEFINED", "typeId": 3}
 
 
-def only(source: Any, *names: str) -> AssociationConfig:
-    [found] = load_config(source).for_portal(*names).associations
+def only(source: Any, conn_id: str | None = None) -> AssociationConfig:
+    [found] = load_config(source).resolve(conn_id=conn_id).associations
     return found
 
 
@@ -62,13 +62,6 @@ def test_an_override_with_empty_lists_manages_nothing_of_them() -> None:
     found = only(declare(base, portals={"p": {"associations": [over]}}), "p")
     assert (found.limit, found.labels["A"].limit, found.types[0].limit) == (5, None, None)
     assert not found.is_prunable
-    assert (
-        not load_config(declare(base, portals={"p": {"associations": [over]}}))
-        .for_portal("p")
-        .for_portal()
-        .associations[0]
-        .is_prunable
-    )
 
 
 @pytest.mark.parametrize("key", ["labels", "types"])
@@ -94,7 +87,7 @@ def test_an_empty_list_keeps_the_direction_from_being_pruned(key: str) -> None:
     ],
 )
 def test_a_label_with_an_empty_value_is_never_created(label: Any, created: bool) -> None:
-    config = load_config(declare(association("contacts", "companies", labels={"A": label})))
+    config = load_config(declare(association("contacts", "companies", labels={"A": label}))).resolve()
     assert config.with_missing_labels(True).associations[0].labels["A"].create_missing is created
     assert config.with_missing_labels(False).associations[0].labels["A"].create_missing is False
 
@@ -102,7 +95,7 @@ def test_a_label_with_an_empty_value_is_never_created(label: Any, created: bool)
 def test_an_override_with_null_does_not_create_the_label_either() -> None:
     base = association("contacts", "companies", labels={"A": {"limit": 1, "create_missing": True, "inverse": "B"}})
     over = association("contacts", "companies", labels={"A": None})
-    config = load_config(declare(base, portals={"p": {"associations": [over]}})).for_portal("p")
+    config = load_config(declare(base, portals={"p": {"associations": [over]}})).resolve(conn_id="p")
     for create in (None, True):
         label = config.with_missing_labels(create).associations[0].labels["A"]
         assert (label.limit, label.create_missing, label.inverse) == (None, False, "B")

@@ -47,7 +47,7 @@ def test_everything_declared_knows_its_place(tmp_path: Path) -> None:
 def test_an_override_brings_its_own_place(tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text(TEXT)
-    first, second = load_config(file).for_portal(named="emea").with_missing_labels(True).associations
+    first, second = load_config(file).resolve(named="emea").with_missing_labels(True).associations
     assert first.place == Place(str(file), 15, 9)
     assert first.labels["Owner"].place == Place(str(file), 17, 18)
     assert first.labels["Boss"].place == Place(str(file), 8, 7)

@@ -128,10 +128,10 @@ def test_what_is_no_whole_number_is_refused_with_its_place(text: str) -> None:
 def test_an_explicit_portal_has_to_be_there() -> None:
     data = GOOD | {"portals": {"emea": {"associations": [association("contacts", "companies", limit=1)]}}}
     for name in ("emea", " emea\n"):
-        assert load_config(data, portal=name).associations[0].limit == 1
-        assert load_config(data).for_portal(name).associations[0].limit == 1
+        assert load_config(data).resolve(named=name).associations[0].limit == 1
+        assert load_config(data).resolve(conn_id=name).associations[0].limit == 1
     with pytest.raises(ConfigError, match='did you mean "emea"'):
-        load_config(data, portal="emae")
+        load_config(data).resolve(named="emae")
 
 
 def test_what_a_file_says_of_a_portal_twice_is_refused() -> None:

@@ -24,7 +24,7 @@ def number(type_id: int, limit: Any) -> dict[str, Any]:
 
 def plan_of(client: HubSpotClient, base: dict[str, Any], over: dict[str, Any]) -> Plan:
     source = declare(base, portals={"p": {"associations": [over]}})
-    config = load_config(source, portal="p")
+    config = load_config(source).resolve(named="p")
     return build_plan(config, read_state(config, client), prune=True)
 
 

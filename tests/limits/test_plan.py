@@ -43,7 +43,7 @@ def state(
 
 
 def plan_of(declared: dict[str, Any], found: DirectionState, *, prune: bool = False) -> Plan:
-    config = load_config(declare(declared))
+    config = load_config(declare(declared)).resolve()
     return build_plan(config, PortalState({Direction(declared["from"], declared["to"]): found}), prune=prune)
 
 
@@ -81,7 +81,9 @@ def test_what_becomes_of_each_limit() -> None:
 def test_the_order_of_the_file_does_not_matter() -> None:
     entries = [association("contacts", "companies", limit=1), association("0-1", "0-3", limit=2)]
     found = {Direction("contacts", "companies"): state([]), Direction("0-1", "0-3"): state([])}
-    plans = [build_plan(load_config(declare(*order)), PortalState(found)) for order in (entries, entries[::-1])]
+    plans = [
+        build_plan(load_config(declare(*order)).resolve(), PortalState(found)) for order in (entries, entries[::-1])
+    ]
     assert plans[0] == plans[1]
 
 
@@ -121,7 +123,7 @@ def test_one_direction_in_two_spellings() -> None:
     one, other = association("p_car", "contacts", limit=1), association("2-5", "contacts", limit=2)
     found = state([], [(USER, 3, None)])
     plan = build_plan(
-        load_config(declare(one, other)),
+        load_config(declare(one, other)).resolve(),
         PortalState({Direction("p_car", "contacts"): found, Direction("2-5", "contacts"): found}),
     )
     assert len(plan.unfit) == 2
@@ -187,7 +189,7 @@ def test_labels_to_create_are_made_once_for_both_sides() -> None:
                 },
             ),
         )
-    )
+    ).resolve()
     found = {
         Direction("contacts", "deals"): state([], [(HUBSPOT, 4, None)]),
         Direction("deals", "contacts"): state([], [(HUBSPOT, 3, None)]),
@@ -339,7 +341,8 @@ def test_a_direction_that_could_not_be_read_is_not_forgotten() -> None:
     direction = Direction("contacts", "companies")
     unread = UnreadDirection(from_object_type="contacts", to_object_type="companies", reason="not now")
     plan = build_plan(
-        load_config(declare(association("contacts", "companies", limit=1))), PortalState({}, {direction: unread})
+        load_config(declare(association("contacts", "companies", limit=1))).resolve(),
+        PortalState({}, {direction: unread}),
     )
     assert plan.summary == "1 direction could not be read. No changes in the others. 0 unchanged, 0 unmanaged."
     assert "contacts -> companies could not be read: not now" in plan.to_markdown()
@@ -356,7 +359,7 @@ def test_a_plan_that_is_no_longer_what_was_approved(change: dict[str, object]) -
 def test_a_direction_that_does_not_fit_does_not_stop_the_others() -> None:
     config = load_config(
         declare(association("contacts", "companies", labels={"Gone": 1}), association("deals", "contacts", limit=2))
-    )
+    ).resolve()
     found = {
         Direction("contacts", "companies"): state([(HUBSPOT, 279, 5, None)], CONTACTS_COMPANIES),
         Direction("deals", "contacts"): state([]),

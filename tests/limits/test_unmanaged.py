@@ -43,7 +43,7 @@ def test_null_in_the_base_and_in_overrides(
         association("contacts", "companies", **base),
         portals={"emea": {"associations": [association("contacts", "companies", **override)]}},
     )
-    config = load_config(source, portal="emea")
+    config = load_config(source).resolve(named="emea")
     plan = build_plan(config, read_state(config, client), prune=True)
     assert apply_plan(plan, client).ok
     assert hubspot.limits() == kept
@@ -91,9 +91,8 @@ def test_null_for_a_label_that_was_renamed_prunes_nothing(hubspot: Simulator, cl
 
 
 def test_a_label_with_null_is_never_created(hubspot: Simulator, client: HubSpotClient) -> None:
-    config = load_config(declare(association("contacts", "companies", labels={"Owner": None}))).with_missing_labels(
-        True
-    )
+    source = declare(association("contacts", "companies", labels={"Owner": None}))
+    config = load_config(source).resolve().with_missing_labels(True)
     plan = build_plan(config, read_state(config, client))
     assert (plan.new_labels, plan.unfit, plan.writes) == ([], [], [])
 

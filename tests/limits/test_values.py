@@ -31,6 +31,9 @@ class NumpyInt64:
     def __init__(self, value: int) -> None:
         self._value = value
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._value})"
+
     def __index__(self) -> int:
         return self._value
 

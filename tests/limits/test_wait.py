@@ -25,7 +25,8 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotValidationError,
 )
 from airflow_provider_hubassoc.hubspot.models import BatchAnswer
-from airflow_provider_hubassoc.limits.operation import BatchOperation, Wait, poll_delay
+from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.wait import Wait, poll_delay
 
 PENDING = BatchOperation.from_dict(
     {

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.simulator import Simulator
-
-from .client import Api
+from tests.support.simulator_client import Api
 
 Simulate = Callable[..., Api]
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 import requests
 
-from .client import limit
+from tests.support.simulator_client import limit
 
 CREATED = [3]
 

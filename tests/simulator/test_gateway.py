@@ -8,8 +8,7 @@ from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.simulator.gateway import Gateway
 from airflow_provider_hubassoc.simulator.portal import Portal
 from airflow_provider_hubassoc.simulator.settings import Settings
-
-from .client import Api, limit
+from tests.support.simulator_client import Api, limit
 
 DETAILS = "/account-info/2026-03/details"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .client import Api, limit
+from tests.support.simulator_client import Api, limit
 
 
 def texts(rows, category="USER_DEFINED"):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from .client import limit
+from tests.support.simulator_client import limit
 
 CONTACT_TO_DEAL = ("0-1", "0-3", "HUBSPOT_DEFINED", 4)
 

@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from .client import limit
+from tests.support.simulator_client import limit
 
 
 @pytest.mark.parametrize(

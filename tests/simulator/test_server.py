@@ -16,8 +16,7 @@ import requests
 
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.simulator.__main__ import main
-
-from .client import Api, limit
+from tests.support.simulator_client import Api, limit
 
 
 def test_log_of_requests(api, hubspot):

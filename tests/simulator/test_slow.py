@@ -7,8 +7,7 @@ import pytest
 from airflow_provider_hubassoc.simulator.errors import RefusalError
 from airflow_provider_hubassoc.simulator.portal import Input, Portal
 from airflow_provider_hubassoc.simulator.settings import Settings
-
-from .client import limit
+from tests.support.simulator_client import limit
 
 KEY = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)
 

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from airflow_provider_hubassoc.simulator import Simulator
-
-from .client import Api, limit
+from tests.support.simulator_client import Api, limit
 
 ROOTS = [
     "/crm/v4/associations",

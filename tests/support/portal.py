@@ -27,7 +27,7 @@ def association(from_type: str, to_type: str, **limits: Any) -> dict[str, Any]:
 
 
 def make_plan(client: HubSpotClient, source: Any, *, prune: bool = False) -> Plan:
-    config = load_config(source)
+    config = load_config(source).resolve()
     return build_plan(config, read_state(config, client), prune=prune)
 
 

@@ -30,7 +30,7 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -76,6 +76,7 @@ __all__ = [
     "Place",
     "PortalConfig",
     "Problem",
+    "ResolvedConfig",
     "TypeConfig",
     "canonical_label",
     "check_config",
@@ -412,81 +413,90 @@ class LimitsConfig(_Strict):
         BeforeValidator(_none_to_empty(dict), json_schema_input_type=dict[str, PortalConfig] | None),
     ] = Field(default_factory=dict, description="Portal id or connection id -> what is different there")
 
-    def for_portal(self, *implied: str | int | None, named: str | int | None = None) -> LimitsConfig:
-        """Return the limits declared for one portal: every direction once, its overrides applied, no ``portals``.
+    def resolve(
+        self,
+        *,
+        conn_id: str | None = None,
+        portal_id: str | int | None = None,
+        named: str | int | None = None,
+    ) -> ResolvedConfig:
+        """Return the limits declared for one portal, with its overrides applied.
 
-        :param implied: names the portal may have in ``portals``, such as its connection's id and its own; the first
-            that is there counts. If none is there, no overrides apply.
-        :param named: the name that somebody gave explicitly; it has to be there.
-        :raises ConfigError: if ``named`` is not in ``portals``.
+        Without ``named``, the overrides of the connection apply, otherwise those of the portal's id, otherwise none.
+
+        :param conn_id: id of the Airflow connection.
+        :param portal_id: id of the portal; None if it is not known.
+        :param named: key under ``portals`` that somebody chose explicitly; the file has to have it.
+        :raises ConfigError: if ``named`` is not under ``portals``. It lists the keys there are, and the nearest one.
         """
-        name = self.portal_key(*implied, named=named)
-        layers = [self.associations]
-        layers += [self.portals[name].associations] if name is not None else []
-        merged: dict[Direction, AssociationConfig] = {}
-        for layer in layers:
-            for each in layer:
-                key = each.direction
-                merged[key] = _merged(merged[key], each) if key in merged else each
-        return LimitsConfig(version=self.version, associations=list(merged.values()))
-
-    def portal_key(self, *implied: str | int | None, named: str | int | None = None) -> str | None:
-        """Return the name under ``portals`` whose overrides apply; None if none do.
-
-        :raises ConfigError: if ``named`` is not in ``portals``; it lists the names there are, and the nearest.
-        """
+        names = [str(name).strip() for name in (conn_id, portal_id) if name is not None]
+        portal = next((name for name in names if name in self.portals), None)
         if named is not None:
-            name = _portal_name(named)
-            if name not in self.portals:
-                names = list(self.portals)
-                message = f"the file has no such portal; it has {', '.join(map(show, names)) or 'none'}"
-                raise ConfigError([Problem(message + nearest(name, names), "portal", found=show(name))])
+            portal = self._require_portal(str(named).strip())
+        merged: dict[Direction, AssociationConfig] = {}
+        overrides = [] if portal is None else self.portals[portal].associations
+        for association in (*self.associations, *overrides):
+            base = merged.get(association.direction)
+            merged[association.direction] = association if base is None else _merged(base, association)
+        return ResolvedConfig(
+            associations=list(merged.values()),
+            portal=portal,
+            note=self._note(portal, names),
+            needs_portal_id=bool(self.portals) and portal is None and portal_id is None,
+        )
+
+    def _require_portal(self, name: str) -> str:
+        if name in self.portals:
             return name
-        return next((name for name in map(_portal_name, implied) if name in self.portals), None)
+        names = list(self.portals)
+        message = f"the file has no such portal; it has {', '.join(map(show, names)) or 'none'}"
+        raise ConfigError([Problem(message + nearest(name, names), "portal", found=show(name))])
 
-    def needs_portal_id(self, conn_id: str | None, *, named: str | int | None = None) -> bool:
-        """Return True if only the portal's id can tell which overrides apply: without it they would go unnoticed.
-
-        :param conn_id: of the connection, a name that the portal may have in ``portals``.
-        :param named: the name that somebody gave explicitly.
-        """
-        return named is None and bool(self.portals) and conn_id not in self.portals
-
-    def portal_note(self, *implied: str | int | None, named: str | int | None = None) -> str | None:
-        """Say which overrides apply, for a log; None if the file has no ``portals``."""
+    def _note(self, portal: str | None, names: Sequence[str]) -> str | None:
         if not self.portals:
             return None
-        name = self.portal_key(*implied, named=named)
-        if name is not None:
-            return f"The overrides of portal {show(name)} in the file apply."
-        tried = " or ".join(show(_portal_name(each)) for each in implied if each is not None)
-        names = ", ".join(map(show, self.portals))
-        return f"No overrides apply: the file has portals {names}, and none is called {tried}."
+        if portal is not None:
+            return f"The overrides of portal {show(portal)} in the file apply."
+        none_matches = f", and none is called {' or '.join(map(show, names))}" if names else ""
+        return f"No overrides apply: the file has portals {', '.join(map(show, self.portals))}{none_matches}."
 
-    def with_missing_labels(self, create: bool | None) -> LimitsConfig:
-        """Return the same with ``create_missing`` of every label decided.
 
-        :param create: create every label that the portal lacks, or none; None for what each label says. A label that is
-            written with an empty value is never created.
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """The limits declared for one portal: each direction once, with the overrides of the portal applied.
+
+    :param associations: the limits of each direction.
+    :param portal: key under ``portals`` whose overrides apply; None if none do.
+    :param note: sentence for a log about which overrides apply; None if the file has no ``portals``.
+    :param needs_portal_id: True if the file has overrides, and only the portal's id, which was not given, can tell
+        whether they apply.
+    """
+
+    associations: list[AssociationConfig]
+    portal: str | None = None
+    note: str | None = None
+    needs_portal_id: bool = False
+
+    def with_missing_labels(self, create: bool | None) -> ResolvedConfig:
+        """Return the same limits with ``create_missing`` of every label decided.
+
+        :param create: True to create every label that the portal lacks, False to create none, None to follow the
+            file. A label with an empty value is never created.
         """
         if create is None:
             return self
         associations = [
-            each.model_copy(
+            association.model_copy(
                 update={
                     "labels": {
                         name: label.model_copy(update={"create_missing": create and label.is_on_purpose})
-                        for name, label in each.labels.items()
+                        for name, label in association.labels.items()
                     }
                 }
             )
-            for each in self.associations
+            for association in self.associations
         ]
-        return self.model_copy(update={"associations": associations})
-
-
-def _portal_name(name: object) -> str:
-    return str(name).strip()
+        return replace(self, associations=associations)
 
 
 def _merged(base: AssociationConfig, over: AssociationConfig) -> AssociationConfig:
@@ -526,18 +536,15 @@ def _merged_label(base: LabelConfig | None, over: LabelConfig) -> LabelConfig:
 def load_config(
     source: str | Path | Mapping[str, Any] | LimitsConfig,
     *,
-    portal: str | int | None = None,
     on_warning: Callable[[Problem], None] | None = None,
 ) -> LimitsConfig:
     """Read declared limits, and refuse them with every mistake at once.
 
     :param source: the path of a YAML or JSON file; its text (anything with a line break or a leading brace); a
         dict; or what an earlier call returned.
-    :param portal: what the portal is called in the file's ``portals``: its id or its connection's.
     :param on_warning: called with each warning, such as an empty value.
-    :return: what is declared for the portal; without ``portal`` the whole file
-        (:meth:`LimitsConfig.for_portal` comes later then).
-    :raises ConfigError: with every mistake of the file, whichever portal it is about; if it has no such portal.
+    :return: the whole file; :meth:`LimitsConfig.resolve` gives what is declared for one portal.
+    :raises ConfigError: with every mistake of the file, whichever portal it is about.
     """
     if isinstance(source, LimitsConfig):
         config = source
@@ -550,7 +557,7 @@ def load_config(
             for problem in problems:
                 on_warning(problem)
         config = checked
-    return config if portal is None else config.for_portal(named=portal)
+    return config
 
 
 def check_config(source: str | Path | Mapping[str, Any]) -> tuple[LimitsConfig | None, list[Problem]]:

@@ -35,13 +35,17 @@ from airflow_provider_hubassoc.limits.config import (
     USUAL_MAXIMUM,
     AssociationConfig,
     LabelConfig,
-    LimitsConfig,
+    ResolvedConfig,
     TypeConfig,
     canonical_label,
     nearest,
 )
-from airflow_provider_hubassoc.limits.directions import Direction, hubspot_directions, published_texts
-from airflow_provider_hubassoc.limits.inputs import unlabeled_type_id
+from airflow_provider_hubassoc.limits.directions import (
+    Direction,
+    hubspot_directions,
+    published_texts,
+    unlabeled_type_id,
+)
 from airflow_provider_hubassoc.limits.problems import Place, is_invisible, show, show_exactly
 
 if TYPE_CHECKING:
@@ -564,7 +568,7 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
     others = [row for row in limits if row.identity in actual and row.identity not in named | by_type]
     if missing_null and any(row.label for row in others):
         return True  # a label that is not managed may have been renamed: pruning must not remove its limit
-    unlabeled = unlabeled_type_id(*direction)
+    unlabeled = unlabeled_type_id(direction)
     if unlabeled is not None:
         return False
     if association.limit is not None or ("limit" in association.model_fields_set and others):
@@ -574,18 +578,17 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
     return changed and len(wanted.keys() | actual.keys()) > 1
 
 
-def build_plan(config: LimitsConfig, state: PortalState, *, prune: bool = False) -> Plan:
+def build_plan(config: ResolvedConfig, state: PortalState, *, prune: bool = False) -> Plan:
     """Compare what is declared with what the portal has.
 
     A direction whose declaration does not fit the portal is in :attr:`Plan.unfit`, and nothing in it is changed; it
     does not stop the others.
 
-    :param config: of one portal (:func:`~.config.load_config`).
+    :param config: of one portal (:meth:`~.config.LimitsConfig.resolve`).
     :param state: what was read of the portal (:func:`~.apply.read_state`).
     :param prune: purge the limits that the portal has in the directions of the file and the file does not mention.
     :return: the plan.
     """
-    config = config.for_portal()
     declared = [each for each in config.associations if Direction(*_ends(each)) in state.directions]
     unfit: dict[Direction, list[str]] = {}
     blocked = _blocked_labels(_new_labels(declared, config.associations, state), state)
@@ -770,7 +773,7 @@ class _Resolver:
         return False
 
     def _find_unlabeled(self) -> TypeIdentity | None:
-        published = unlabeled_type_id(*self._direction)
+        published = unlabeled_type_id(self._direction)
         own = None if published is None else (AssociationCategory.HUBSPOT_DEFINED.value, published)
         if self._state.labels is None:
             return own
@@ -984,9 +987,8 @@ def _sides(label: NewLabel, direction: Direction) -> list[str]:
     return [text for side, text in label.sides if side.canonical == direction.canonical]
 
 
-def labels_to_create(config: LimitsConfig, state: PortalState) -> list[NewLabel]:
+def labels_to_create(config: ResolvedConfig, state: PortalState) -> list[NewLabel]:
     """Return the labels that a plan would create, as far as the directions of the file show."""
-    config = config.for_portal()
     declared = [each for each in config.associations if Direction(*_ends(each)) in state.directions]
     return _new_labels(declared, config.associations, state)
 
