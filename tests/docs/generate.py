@@ -34,7 +34,7 @@ DOCS = REPOSITORY / "docs"
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of every command."""
     (commands,) = (
-        action.choices for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)
+        action.choices for action in cli.build_parser()._actions if isinstance(action, argparse._SubParsersAction)
     )
     # The simulator has a parser of its own.
     return {**commands, "simulator": simulator._parser("hubassoc simulator")}

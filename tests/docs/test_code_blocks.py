@@ -55,6 +55,7 @@ def limits_file(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("hubspot_conn")
 def test_python_runs(block: CodeBlock, limits_file: Path, hubspot: Simulator) -> None:
     """DAGs and tasks are constructed; calls of the hook reach the simulator."""
+    hubspot.set_limit("contacts", "companies", "HUBSPOT_DEFINED", 279, 5)
     path = limits_file.with_name("dag.py")
     path.write_text(block.code)
     with DAG("documentation", schedule=None) as outer:
