@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import PurePath
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from airflow_provider_hubassoc.assets import LIMITS_CHANGED, association_limits_
 from airflow_provider_hubassoc.links import PORTAL_XCOM_KEY, HubSpotObjectSettingsLink
 from airflow_provider_hubassoc.retry_policy import task_failure, with_retry_policy
 from airflow_provider_hubassoc.task_state import TaskState
-from airflow_provider_hubassoc.templating import Mistakes, is_literal, mistakes_fail_parsing, plain
+from airflow_provider_hubassoc.templating import Mistakes, is_literal, materialized, mistakes_fail_parsing
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -101,23 +100,10 @@ class _HubSpotOperator(BaseOperator):
 
         :param required: whether to fail if HubSpot does not say it; a token without the scope may never be told.
         """
-        from airflow_provider_hubassoc.hubspot.errors import (
-            HubSpotAuthenticationError,
-            HubSpotError,
-            HubSpotMissingScopesError,
-            HubSpotSettingsError,
-            HubSpotTLSError,
-        )
+        from airflow_provider_hubassoc.limits.sync import find_portal
 
-        portal = None
-        try:
-            portal = (hook.client if required else hook.client.without_retries()).account_info()
-        except HubSpotError as error:
-            is_broken = isinstance(error, (HubSpotAuthenticationError, HubSpotSettingsError, HubSpotTLSError))
-            if is_broken or (required and not isinstance(error, HubSpotMissingScopesError)):
-                raise
-            self.log.info("Connection %s: HubSpot did not say which portal this is: %s", self.hubspot_conn_id, error)
-        else:
+        portal = find_portal(hook.client, required=required)
+        if portal is not None:
             self.log.info(
                 "Connection %s leads to HubSpot portal %s (%s).",
                 *(self.hubspot_conn_id, portal.portal_id, portal.account_type),
@@ -258,7 +244,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.inputs import parse_inputs
 
         self._check_rendered()
-        inputs = parse_inputs(self.from_object_type, self.to_object_type, plain(self.inputs), self.action)
+        inputs = parse_inputs(self.from_object_type, self.to_object_type, materialized(self.inputs), self.action)
         with HubSpotHook(self.hubspot_conn_id, sleep=self._sleep) as hook:
             self._publish_portal(context, hook)
             sent_before = self._sent_before(context, inputs)
@@ -338,7 +324,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             setattr(self, name, stripped(getattr(self, name)))
         mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
         with mistakes.collected():
-            inputs = plain(self.inputs)
+            inputs = materialized(self.inputs)
             parse_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
         if is_none(self.timeout):
             self.timeout = None
@@ -654,37 +640,34 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
 
     def _new_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.config import load_config
-        from airflow_provider_hubassoc.limits.inputs import LimitInputsError
-        from airflow_provider_hubassoc.limits.plan import build_plan
-        from airflow_provider_hubassoc.limits.snapshot import read_state
+        from airflow_provider_hubassoc.limits.sync import make_plan
 
-        whole = load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem))
-        resolved = whole.resolve(conn_id=self.hubspot_conn_id, portal_id=portal_id, named=self.portal)
-        if resolved.needs_portal_id:
-            raise LimitInputsError(
-                [
-                    "portal: the file has overrides for portals, and the token may not read to which portal it "
-                    'belongs; name the portal, or give the token the scope "oauth"'
-                ]
-            )
-        if resolved.note:
-            self.log.info("%s", resolved.note)
-        config = resolved.with_missing_labels(self.create_missing_labels)
-        state = read_state(config, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
-        return build_plan(config, replace(state, portal_id=portal_id), prune=self.prune)
+        return make_plan(
+            load_config(self.config, on_warning=lambda problem: self.log.warning("%s", problem)),
+            hook.client,
+            conn_id=self.hubspot_conn_id,
+            portal_id=portal_id,
+            portal=self.portal,
+            prune=self.prune,
+            create_missing_labels=self.create_missing_labels,
+            max_concurrency=self.max_concurrency,
+            sleep=self._sleep,
+            say=self.log.info,
+        )
 
     def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
         from airflow_provider_hubassoc.limits.plan import Plan
-        from airflow_provider_hubassoc.limits.snapshot import read_again
+        from airflow_provider_hubassoc.limits.sync import rebase_plan
 
         try:
             plan = Plan.from_json(self.plan)
         except ValueError as error:
             cure = f"; {PASS_DATA}" if isinstance(self.plan, str) else ""
             raise LimitInputsError([f"plan: {error}{cure}"]) from None
-        state = read_again(plan, hook.client, max_concurrency=self.max_concurrency, sleep=self._sleep)
-        return plan.rebased(replace(state, portal_id=portal_id))
+        return rebase_plan(
+            plan, hook.client, portal_id=portal_id, max_concurrency=self.max_concurrency, sleep=self._sleep
+        )
 
     # -- what others see --
 

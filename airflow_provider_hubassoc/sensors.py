@@ -21,7 +21,7 @@ from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperat
 from airflow_provider_hubassoc.operators import OPERATION_XCOM_KEY
 from airflow_provider_hubassoc.retry_policy import is_permanent, with_retry_policy
 from airflow_provider_hubassoc.task_state import TaskState
-from airflow_provider_hubassoc.templating import Mistakes, is_literal, mistakes_fail_parsing, plain
+from airflow_provider_hubassoc.templating import Mistakes, is_literal, materialized, mistakes_fail_parsing
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -225,7 +225,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         if self.from_object_type is not None and self.inputs is not None:
             pair = (self.from_object_type, self.to_object_type)
             with mistakes.collected():
-                parse_inputs(*pair, plain(self.inputs), self.action, is_known=is_known)
+                parse_inputs(*pair, materialized(self.inputs), self.action, is_known=is_known)
         else:
             mistakes.convert(self, ["operation"], from_text, is_known)
         # Airflow allows 0: read without a pause, or once.
@@ -268,7 +268,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
                 action=self.action,  # type: ignore[arg-type]  # parse_inputs checks it
                 from_object_type=self.from_object_type,
                 to_object_type=self.to_object_type or "",
-                inputs=parse_inputs(self.from_object_type, self.to_object_type, plain(self.inputs), self.action),
+                inputs=parse_inputs(self.from_object_type, self.to_object_type, materialized(self.inputs), self.action),
             )
         if isinstance(self.operation, str):
             raise LimitInputsError([f"operation: not the handle of a HubSpot batch operation: it is text; {PASS_DATA}"])

@@ -139,6 +139,6 @@ def _place_in_dag_file() -> str:
     return ""
 
 
-def plain(value: Any) -> Any:
+def materialized(value: Any) -> Any:
     """Return a list for Airflow's lazy sequence of what mapped tasks returned, everything else as it is."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value
