@@ -232,7 +232,7 @@ def _test_failure(error: HubSpotError) -> str:
 
 def _unknown_keys(connection: Connection) -> list[str]:
     """Return a warning for each key in extra that is not a setting, with the nearest setting but without its value."""
-    from airflow_provider_hubassoc.hubspot.errors import parse_json
+    from airflow_provider_hubassoc.hubspot.parsing import parse_json
 
     plain = {name.replace("_", ""): name for name in _EXTRA_FIELDS}
     warnings = []
@@ -278,7 +278,7 @@ def settings_of(
 
 def _misplaced_token(connection: Connection) -> str | None:
     """Return a hint if another field than password seems to hold the token."""
-    from airflow_provider_hubassoc.hubspot.errors import json_object
+    from airflow_provider_hubassoc.hubspot.parsing import json_object
 
     extra = json_object((connection.extra or "").encode(errors="replace"))
     if any(key.lower().replace("_", "") in _TOKEN_KEYS for key, value in extra.items() if value):
@@ -295,7 +295,8 @@ def _misplaced_token(connection: Connection) -> str | None:
 def _values_of(connection: Connection) -> dict[str, Any]:
     from airflow.sdk.log import mask_secret
 
-    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError, parse_json
+    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
+    from airflow_provider_hubassoc.hubspot.parsing import parse_json
 
     try:  # not connection.extra_dejson, which ignores invalid JSON
         extra = parse_json(connection.extra or "{}")

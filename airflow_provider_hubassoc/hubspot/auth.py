@@ -12,28 +12,13 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from airflow_provider_hubassoc.hubspot.errors import (
-    HubSpotAuthenticationError,
-    HubSpotUnreadableAnswerError,
-    json_object,
-    text_of,
-)
-from airflow_provider_hubassoc.hubspot.settings import Secret
+from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError, HubSpotUnreadableAnswerError
+from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings, Secret
 
 TOKEN_PATH = "/oauth/2026-03/token"
 
 _REFRESH_AHEAD = 120.0
 """Seconds before its expiry when an access token, which lives for 30 minutes, is replaced."""
-
-_ADVICE = {
-    "BAD_REFRESH_TOKEN": (
-        "The refresh token was revoked, or it belongs to an app other than client_id. Install the app in the portal"
-        " again and store the new refresh token, or correct client_id and client_secret in the connection."
-    ),
-    "BAD_CLIENT_ID": "Check client_id in the connection.",
-    "BAD_CLIENT_SECRET": "Check client_secret in the connection.",
-    "BAD_HUB": "The app is not installed in this portal. Install it and store the new refresh token.",
-}
 
 PostForm = Callable[[str, Mapping[str, SecretStr | str], Callable[[Any], Any]], Any]
 """Posts a form to a path of the API without a token, and returns the answer's JSON converted by a function."""
@@ -103,7 +88,7 @@ class OAuthToken:
         refresh_token: SecretStr,
         *,
         access_token: SecretStr | None = None,
-        on_new_token: Callable[[str], None] = lambda token: None,
+        on_new_token: Callable[[str], None],
     ) -> None:
         self._client_id = client_id
         self._client_secret = client_secret
@@ -151,19 +136,19 @@ class OAuthToken:
         return answer.access_token
 
 
-def refresh_refused(status: int, body: bytes, correlation_id: str | None) -> HubSpotAuthenticationError:
-    """Return the error for a token refresh that HubSpot refused.
+def auth_from(settings: HubSpotSettings, on_new_token: Callable[[str], None]) -> Auth:
+    """Return the authentication that the settings ask for.
 
-    :param status: HTTP status of the answer.
-    :param body: body of the answer; its ``status`` names the reason.
-    :param correlation_id: HubSpot's id of the request.
+    :param on_new_token: called with every OAuth token that HubSpot issues, before it is used.
     """
-    payload = json_object(body)
-    reason = text_of(payload.get("status")) or text_of(payload.get("error")) or "no reason given"
-    advice = _ADVICE.get(reason, "Check client_id, client_secret and refresh_token in the connection.")
-    return HubSpotAuthenticationError(
-        f"HubSpot refused to refresh the OAuth access token ({reason}). {advice}",
-        status=status,
-        category=reason,
-        correlation_id=correlation_id,
-    )
+    if settings.auth_type == "oauth" and settings.client_id and settings.client_secret and settings.refresh_token:
+        return OAuthToken(
+            settings.client_id,
+            settings.client_secret,
+            settings.refresh_token,
+            access_token=settings.access_token,
+            on_new_token=on_new_token,
+        )
+    if settings.access_token is None:
+        raise HubSpotSettingsError("The HubSpot connection has no access token")
+    return BearerToken(settings.access_token)

@@ -1,4 +1,4 @@
-"""HTTP connections that limit the duration of a whole answer and the size of its headers.
+"""HTTP connections that limit the duration of a whole answer and the size of its headers and body.
 
 The read timeout of a socket restarts with every byte, and Python's HTTP client accepts any number of interim (1xx)
 answers. Without these limits a server that sends a byte now and then could block a request forever.
@@ -12,12 +12,17 @@ import socket
 import time
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 MAX_HEADER_BYTES = 256 * 1024
 """Maximum size of the headers of one answer, interim answers included; HubSpot's are about two kilobytes."""
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Maximum size of the body of one answer; the limits and labels of a portal take some kilobytes."""
 
 TIMEOUTS_PER_ANSWER = 4
 """Maximum duration of a whole answer, as a multiple of the read timeout."""
@@ -103,3 +108,26 @@ class BoundedAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager
+
+
+class BodyTooLargeError(Exception):
+    """The body of an answer is larger than :data:`MAX_BODY_BYTES`."""
+
+
+def read_body(response: requests.Response) -> bytes:
+    """Read the body of an answer.
+
+    :raises BodyTooLargeError: if it is larger than :data:`MAX_BODY_BYTES`.
+    :raises requests.RequestException: if it breaks off.
+    """
+    body = response.content if response.raw.closed else b""  # a hook of requests, such as tracing, may have read it
+    try:
+        while part := response.raw.read1(64 * 1024, decode_content=True):
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                raise BodyTooLargeError
+    except ReadTimeoutError as error:  # same conversion as in requests, whose iter_content() cannot read any size
+        raise requests.ConnectionError(error) from None
+    except HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from None
+    return body

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_hubassoc.hubspot.errors import MAX_TEXT
+from airflow_provider_hubassoc.hubspot.parsing import MAX_TEXT
 
 Action = Literal["create", "update", "purge"]
 """Action of a batch; the last part of the path of HubSpot's batch endpoints."""

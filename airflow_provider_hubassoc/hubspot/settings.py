@@ -23,7 +23,7 @@ from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
 DEFAULT_BASE_URL = "https://api.hubapi.com"
 """HubSpot serves all data centers from this host."""
 
-API_VERSIONS = ("2026-03", "2026-09", "2025-09", "v4")
+ApiVersion = Literal["2026-03", "2026-09", "2025-09", "v4"]
 """Versions of the Associations Schema API that this client supports."""
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -99,7 +99,7 @@ class HubSpotSettings(BaseModel):
     client_id: str | None = None
     client_secret: Secret | None = None
     refresh_token: Secret | None = None
-    api_version: Literal["2026-03", "2026-09", "2025-09", "v4"] = "2026-03"
+    api_version: ApiVersion = "2026-03"
     timeout: tuple[Seconds, Seconds] = (10.0, 30.0)
     max_retries: int = Field(default=5, ge=0, le=20)
     proxy: str | None = Field(default=None, repr=False)
@@ -135,6 +135,11 @@ class HubSpotSettings(BaseModel):
         del values, given  # a traceback with local variables must not show the secrets in them
         text = "; ".join(dict.fromkeys(mistakes))
         raise HubSpotSettingsError(f"The HubSpot connection cannot be used: {text}.")
+
+    @property
+    def credentials(self) -> tuple[Any, ...]:
+        """What the access token is made from. Two connections with equal credentials use the same token."""
+        return (self.auth_type, self.access_token, self.client_id, self.client_secret, self.refresh_token)
 
     @field_validator("timeout", mode="before")
     @classmethod

@@ -6,7 +6,7 @@ import importlib
 import json
 from importlib.metadata import entry_points, version
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -17,7 +17,7 @@ from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from airflow_provider_hubassoc import __version__
 from airflow_provider_hubassoc.hooks import HubSpotHook
-from airflow_provider_hubassoc.hubspot.settings import API_VERSIONS, HubSpotSettings
+from airflow_provider_hubassoc.hubspot.settings import ApiVersion, HubSpotSettings
 from airflow_provider_hubassoc.provider_info import get_provider_info
 
 INFO = get_provider_info()
@@ -104,10 +104,10 @@ def test_every_field_takes_null_and_is_explained() -> None:
 
 
 def test_the_choices_are_those_of_the_settings() -> None:
-    assert FIELDS["api_version"]["schema"]["enum"] == [*API_VERSIONS, None]
+    assert FIELDS["api_version"]["schema"]["enum"] == [*get_args(ApiVersion), None]
     examples: list[tuple[str, list[Any], list[Any]]] = [
         ("auth_type", ["access_token", "oauth"], ["x"]),
-        ("api_version", list(API_VERSIONS), ["v3"]),
+        ("api_version", list(get_args(ApiVersion)), ["v3"]),
         ("timeout", ["30", "5,60"], [["x"]]),
         ("max_retries", [0, 5, 20], [-1, 21, 1.5]),
     ]

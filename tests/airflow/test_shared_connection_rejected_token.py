@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_hubassoc.hubspot import client, errors
+from airflow_provider_hubassoc.hubspot import errors, transport
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.airflow.test_shared_connection import HUBSPOT, PAIR, until, wait_for, watch
 from tests.support.airflow_in_memory import Airflow
@@ -59,7 +59,7 @@ async def test_a_token_that_never_worked_ends_the_wait_at_once(airflow: Airflow,
 async def test_the_pause_after_a_rejection_delays_no_other_direction(
     airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_REJECTED_PAUSE", (3.0, 3.0))
+    monkeypatch.setattr(transport, "_REJECTED_PAUSE", (3.0, 3.0))
     rejected, other = wait_for(), wait_for(280, pair=BACK, poll_interval=0.05)
     with airflow.triggerer():
         watching = asyncio.ensure_future(watch(rejected))

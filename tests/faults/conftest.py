@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_hubassoc.hubspot import bounded_http, client, errors
+from airflow_provider_hubassoc.hubspot import bounded_http, client, error_mapping, transport
 from airflow_provider_hubassoc.limits import concurrency, wait
 from tests.faults.guard import guarded
 
@@ -29,9 +29,9 @@ def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(client, "RetryPolicy", functools.partial(client.RetryPolicy, first_wait=0.01))
     monkeypatch.setattr(bounded_http, "TIMEOUTS_PER_ANSWER", 1)
-    monkeypatch.setattr(client, "_REJECTED_PAUSE", (0.05, 0.1))
+    monkeypatch.setattr(transport, "_REJECTED_PAUSE", (0.05, 0.1))
     monkeypatch.setattr(wait, "poll_delay", faster)
-    monkeypatch.setattr(errors, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(error_mapping, "_LOCK_SECONDS", 0.05)
     monkeypatch.setattr(concurrency, "_INTERVAL", 0.05)
 
 

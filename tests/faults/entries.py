@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from airflow_provider_hubassoc.hooks import settings_of
-from airflow_provider_hubassoc.hubspot import errors as hubspot_errors
-from airflow_provider_hubassoc.hubspot.client import HubSpotClient, RateLimit
+from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.error_mapping import from_response
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
     HubSpotOperationError,
@@ -33,6 +33,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit, BatchAnswer
 from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_after
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
+from airflow_provider_hubassoc.hubspot.transport import RateLimit
 from airflow_provider_hubassoc.limits.apply.batching import steps
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.directions import Direction
@@ -626,7 +627,7 @@ def _rebuilt(world: World, data: Any) -> None:
 def _retry_after(world: World, value: str) -> None:
     seconds = parse_retry_after(value)
     assert seconds is None or 0 <= seconds < math.inf
-    error = hubspot_errors.from_response(429, b"", retry_after=seconds)
+    error = from_response(429, b"", retry_after=seconds)
     RetryPolicy().allows(error)
     assert datetime.datetime.now() + datetime.timedelta(seconds=seconds or 0)  # as Airflow does with it
     _told(error)

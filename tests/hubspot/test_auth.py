@@ -314,7 +314,8 @@ def test_no_secret_is_shown_or_logged(hubspot: Simulator, caplog: pytest.LogCapt
     caplog.set_level(logging.DEBUG)
     with oauth_client(hubspot) as client:
         client.account_info()
-        shown = repr(client) + repr(vars(client)) + repr(vars(client._state.auth)) + caplog.text
+        holders = (client, client.transport, client.transport._auth)
+        shown = caplog.text + "".join(repr(holder) + repr(vars(holder)) for holder in holders)
     assert not [secret for secret in secrets_of(hubspot) if secret in shown]
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import requests
 
 from airflow_provider_hubassoc import __version__
-from airflow_provider_hubassoc.hubspot.client import HubSpotClient, RateLimit
+from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotServerError, HubSpotValidationError
 from airflow_provider_hubassoc.hubspot.models import BatchStatus, LimitInput
-from airflow_provider_hubassoc.hubspot.settings import API_VERSIONS, HubSpotSettings
+from airflow_provider_hubassoc.hubspot.settings import ApiVersion, HubSpotSettings
+from airflow_provider_hubassoc.hubspot.transport import RateLimit
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.wire import TOKEN, Peer, client_of, limit, response
 
+API_VERSIONS = get_args(ApiVersion)
 ROOTS = {version: f"/crm/associations/{version}" for version in API_VERSIONS} | {"v4": "/crm/v4/associations"}
 
 
@@ -356,11 +358,6 @@ def test_nothing_to_send(hubspot: Simulator) -> None:
     with client_of(hubspot) as client, pytest.raises(HubSpotValidationError, match="inputs"):
         client.update_limits("contacts", "companies", [])
     assert hubspot.requests == []
-
-
-def test_at_least_one_input_per_request(hubspot: Simulator) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        client_of(hubspot, inputs_per_request=0)
 
 
 # -- rate limits --

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hubassoc.hubspot.client import MAX_BODY_BYTES, HubSpotClient
+from airflow_provider_hubassoc.hubspot.bounded_http import MAX_BODY_BYTES
+from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
     HubSpotError,

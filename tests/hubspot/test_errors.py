@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot import errors
-from airflow_provider_hubassoc.hubspot.errors import HubSpotError, from_response
+from airflow_provider_hubassoc.hubspot.error_mapping import from_response
+from airflow_provider_hubassoc.hubspot.errors import HubSpotError
 
 FACTS: dict[str, Any] = {
     "status": 429,

@@ -211,7 +211,7 @@ def test_the_daily_limit_ends_at_midnight_of_the_portal(far_from_midnight: str, 
 
 @pytest.mark.parametrize("zone", [None, "Mars/Olympus", "America", "../etc", "x" * 5000, "\x00"])
 def test_the_daily_limit_of_a_portal_in_nowhere(hubspot: Simulator, zone: str | None) -> None:
-    with client_of(hubspot, retry_policy=None) as client:
+    with client_of(hubspot) as client:
         hubspot.inject(status=200, body={"portalId": 1, "timeZone": zone})
         client.account_info()
         hubspot.inject(status=429, body=DAILY)

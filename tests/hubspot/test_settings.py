@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
-from airflow_provider_hubassoc.hubspot.settings import API_VERSIONS, HubSpotSettings, is_loopback, same_origin
+from airflow_provider_hubassoc.hubspot.settings import ApiVersion, HubSpotSettings, is_loopback, same_origin
 from tests.support.tracebacks import told
 
 TOKEN = "pat-na1-canary-4711"
@@ -59,7 +59,7 @@ def test_two_timeouts(value: Any) -> None:
     assert parse(timeout=value).timeout == (1.0, 2.0)
 
 
-@pytest.mark.parametrize("version", API_VERSIONS)
+@pytest.mark.parametrize("version", get_args(ApiVersion))
 def test_versions(version: str) -> None:
     assert parse(api_version=version).api_version == version
 

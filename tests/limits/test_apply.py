@@ -7,8 +7,6 @@ import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError
-from airflow_provider_hubassoc.hubspot.retries import RetryPolicy
-from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
 from airflow_provider_hubassoc.limits.apply import ApplyError, apply_plan
 from airflow_provider_hubassoc.limits.concurrency import Pacer
 from airflow_provider_hubassoc.limits.config import load_config
@@ -315,8 +313,7 @@ def test_it_slows_down_before_the_rate_limit(hubspot: Simulator) -> None:
 def test_a_429_holds_everyone_and_is_repeated(hubspot: Simulator) -> None:
     body = {"status": "error", "message": "slow down", "errorType": "RATE_LIMIT", "policyName": "SECONDLY"}
     slept: list[float] = []
-    settings = HubSpotSettings.parse({"base_url": hubspot.url, "access_token": hubspot.token})
-    with HubSpotClient(settings, retry_policy=RetryPolicy(max_retries=0)) as client:
+    with client_of(hubspot, max_retries=0) as client:
         pacer = Pacer(client, 4, sleep=slept.append)
         hubspot.inject(status=429, body=body, times=2)
         assert pacer.call(lambda: client.get_limits("contacts", "deals")) == []
@@ -337,8 +334,7 @@ def test_a_portal_s_own_overrides(hubspot: Simulator, client: HubSpotClient) -> 
 
 
 def test_a_create_that_may_have_got_through_is_not_sent_again(hubspot: Simulator) -> None:
-    settings = HubSpotSettings.parse({"base_url": hubspot.url, "access_token": hubspot.token})
-    with HubSpotClient(settings, retry_policy=RetryPolicy(max_retries=1, first_wait=0.01)) as client:
+    with client_of(hubspot, max_retries=1) as client:
         plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
         hubspot.inject(method="POST", reset=True, after=True)
         body = {"status": "error", "message": "slow down", "errorType": "RATE_LIMIT", "policyName": "SECONDLY"}

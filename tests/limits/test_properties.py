@@ -380,7 +380,7 @@ def test_an_apply_cut_off_anywhere_converges_when_run_again(
         return
     plan = make_plan(world.client, source, prune=prune)
     with client_of(world.hubspot) as doomed:
-        doomed._session.mount("http://", Mortal(survives, sends_the_last))
+        doomed.transport.session.mount("http://", Mortal(survives, sends_the_last))
         try:
             apply_plan(plan, doomed, max_concurrency=2)
         except KilledError:
@@ -414,7 +414,7 @@ def test_onboarding_cut_off_anywhere_converges_when_run_again(
     )
     plan = make_plan(client, source)
     with client_of(hubspot) as doomed:
-        doomed._session.mount("http://", Mortal(survives, sends_the_last))
+        doomed.transport.session.mount("http://", Mortal(survives, sends_the_last))
         with pytest.raises(KilledError):
             apply_plan(plan, doomed, max_concurrency=1)
     rest = plan.rebased(read_again(plan, client))

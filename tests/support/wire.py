@@ -8,6 +8,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,13 +33,24 @@ class Pauses(list[float]):
         self.append(seconds)
 
 
-def client_of(hubspot: Simulator | str, *, pauses: Pauses | None = None, **options: Any) -> HubSpotClient:
-    """Return a client of an embedded HubSpot, or of an address; it does not sleep."""
+def client_of(
+    hubspot: Simulator | str,
+    *,
+    pauses: Pauses | None = None,
+    on_new_token: Callable[[str], None] = lambda token: None,
+    inputs_per_request: int | None = None,
+    **options: Any,
+) -> HubSpotClient:
+    """Return a client of an embedded HubSpot, or of an address; it does not sleep.
+
+    :param options: raw values of the settings.
+    """
     address, token = (hubspot, TOKEN) if isinstance(hubspot, str) else (hubspot.url, hubspot.token)
-    known = {"inputs_per_request", "on_new_token", "retry_policy"}
-    own = {name: options.pop(name) for name in known & set(options)}
     settings = HubSpotSettings.parse({"base_url": address, "access_token": token, **options})
-    return HubSpotClient(settings, sleep=Pauses() if pauses is None else pauses, **own)
+    client = HubSpotClient(settings, sleep=Pauses() if pauses is None else pauses, on_new_token=on_new_token)
+    if inputs_per_request is not None:
+        client.inputs_per_request = inputs_per_request
+    return client
 
 
 def limit(type_id: int = 279, maximum: int | None = 5, category: str = "HUBSPOT_DEFINED") -> dict[str, Any]:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_hubassoc.errors import HubassocError
-from airflow_provider_hubassoc.hubspot.errors import parse_json
 from airflow_provider_hubassoc.hubspot.models import (
     MAX_INT32,
     AssociationCategory,
@@ -31,6 +30,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     TypeIdentity,
 )
 from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
+from airflow_provider_hubassoc.hubspot.parsing import parse_json
 from airflow_provider_hubassoc.limits.config import (
     USUAL_MAXIMUM,
     AssociationConfig,
