@@ -169,7 +169,7 @@ def _run(options: argparse.Namespace, document: IO[str], interruption: Interrupt
     from airflow_provider_hubassoc.commands import Command, error_text
     from airflow_provider_hubassoc.hubspot.errors import HubSpotError
     from airflow_provider_hubassoc.limits.config import ConfigError
-    from airflow_provider_hubassoc.limits.plan import StalePlanError
+    from airflow_provider_hubassoc.limits.plan.model import StalePlanError
 
     command = Command(options, document, interruption)
     run: Callable[[], int] = getattr(command, options.command)

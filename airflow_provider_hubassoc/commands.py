@@ -22,10 +22,14 @@ from airflow_provider_hubassoc.limits.apply import Outcome, apply_plan
 from airflow_provider_hubassoc.limits.config import LimitsConfig, check_config, schema_text
 from airflow_provider_hubassoc.limits.config.document import MAX_BYTES, SUFFIXES, read
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.plan import Plan, build_plan, count_of, limit_text, one_line
+from airflow_provider_hubassoc.limits.plan.build import build_plan
+from airflow_provider_hubassoc.limits.plan.model import Plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
+from airflow_provider_hubassoc.limits.plan.render import render_comment, render_markdown, render_terminal
 from airflow_provider_hubassoc.limits.problems import ConfigError, Place, Problem
 from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
 from airflow_provider_hubassoc.limits.targets import check_targets, narrowed, parse_target
+from airflow_provider_hubassoc.limits.wording import count_of, limit_text, one_line
 from airflow_provider_hubassoc.terminal import DONE, ERROR, PENDING, Interruption, UsageError, say
 
 if TYPE_CHECKING:
@@ -148,9 +152,9 @@ class Command:
         if options.json:
             self._write(None, self._json(plan.to_json()))
         elif options.markdown:
-            self._write(None, plan.to_markdown(summary=options.summary))
+            self._write(None, render_comment(plan) if options.summary else render_markdown(plan))
         else:
-            self._print(plan.to_rich(show_unchanged=options.all), self._document)
+            self._print(render_terminal(plan, show_unchanged=options.all), self._document)
         if options.json or options.markdown:
             for problem in (problem for unfit in plan.unfit for problem in unfit.problems):
                 placed = _PLACED.fullmatch(problem)
@@ -179,7 +183,7 @@ class Command:
                 # Somebody may have changed the portal meanwhile.
                 plan = self._held_against_the_portal(plan, client, plan.portal_id)
             elif not options.json:
-                self._print(plan.to_rich(), self._document)
+                self._print(render_terminal(plan), self._document)
             self._writes = len(plan.writes) + len(plan.new_labels)
             self._interruption.notice = _WAITS_FOR_WRITES
             with terminal.progress() as progress:
@@ -353,7 +357,7 @@ class Command:
                 progress=progress,
                 sleep=self._interruption.sleep,
             )
-        return plan.rebased(replace(state, portal_id=portal_id))
+        return rebase(plan, replace(state, portal_id=portal_id))
 
     def _ask(self, plan: Plan, is_from_stdin: bool) -> None:
         """Show the plan and ask for a yes.
@@ -363,12 +367,12 @@ class Command:
         is_seen = not self._options.json and terminal.is_terminal(self._document)
         can_ask = not is_from_stdin and terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)
         if not self._options.json:
-            self._print(plan.to_rich(), self._document)
+            self._print(render_terminal(plan), self._document)
         if not can_ask:
             reason = "the standard input is the file" if is_from_stdin else "this is not a terminal"
             raise UsageError(f"nothing was changed: nobody can be asked, as {reason}. Use --yes to apply the changes")
         if not is_seen:
-            self._print(plan.to_rich(), sys.stderr)
+            self._print(render_terminal(plan), sys.stderr)
         portal = "the portal" if plan.portal_id is None else f"portal {plan.portal_id}"
         self._interruption.notice = ""
         print(f"Apply these changes to {portal}? [y/N] ", end="", file=sys.stderr, flush=True)

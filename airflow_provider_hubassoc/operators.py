@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_hubassoc.hooks import HubSpotHook
     from airflow_provider_hubassoc.hubspot.models import AccountInfo, LimitInput
     from airflow_provider_hubassoc.limits.operation import BatchOperation
-    from airflow_provider_hubassoc.limits.plan import Change, NewLabel, Plan
+    from airflow_provider_hubassoc.limits.plan.model import Change, NewLabel, Plan
 
 OPERATION_XCOM_KEY = "operation"
 """XCom key of the operation's handle: there before the wait begins, brought up to date when it ends."""
@@ -657,7 +657,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
 
     def _rebased_plan(self, hook: HubSpotHook, portal_id: int | None) -> Plan:
         from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
-        from airflow_provider_hubassoc.limits.plan import Plan
+        from airflow_provider_hubassoc.limits.plan.model import Plan
         from airflow_provider_hubassoc.limits.sync import rebase_plan
 
         try:
@@ -672,9 +672,11 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     # -- what others see --
 
     def _publish_plan(self, context: Context, plan: Plan) -> None:
-        self.log.info("%s", plan.to_text())
+        from airflow_provider_hubassoc.limits.plan.render import render_markdown, render_text
+
+        self.log.info("%s", render_text(plan))
         context["ti"].xcom_push("plan", plan.to_json())
-        context["ti"].xcom_push("plan_markdown", plan.to_markdown())
+        context["ti"].xcom_push("plan_markdown", render_markdown(plan))
 
     def _defer(self, report: dict[str, Any], operations: list[dict[str, Any]], timeout: float) -> NoReturn:
         from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsSyncTrigger

@@ -28,7 +28,7 @@ from airflow_provider_hubassoc.shared_connection import shared_connection
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-    from airflow_provider_hubassoc.limits.plan import DirectionState
+    from airflow_provider_hubassoc.limits.state import DirectionState
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         ends = (kwargs["association"]["from"], kwargs["association"]["to"])
         conn_id = kwargs.get("hubspot_conn_id", "hubspot_default")
 
-        from airflow_provider_hubassoc.limits.plan import DirectionState
+        from airflow_provider_hubassoc.limits.state import DirectionState
 
         def read(client: HubSpotClient) -> DirectionState:
             return DirectionState(client.get_limits(*ends), client.get_labels(*ends))
@@ -319,7 +319,9 @@ class HubSpotAssociationLimitsDriftTrigger(BaseEventTrigger):
         """Return what is not as declared: a line of text each, and the limits among it as data."""
         from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.directions import Direction
-        from airflow_provider_hubassoc.limits.plan import PortalState, build_plan, limit_text
+        from airflow_provider_hubassoc.limits.plan.build import build_plan
+        from airflow_provider_hubassoc.limits.state import PortalState
+        from airflow_provider_hubassoc.limits.wording import limit_text
 
         config = load_config({"version": 1, "associations": [self.association]}).resolve()
         direction = Direction(config.associations[0].from_object_type, config.associations[0].to_object_type)

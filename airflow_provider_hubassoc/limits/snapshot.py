@@ -1,35 +1,30 @@
-"""Read from a portal what is needed to plan, in as few requests as it takes."""
+"""Read the state of a portal that a plan needs, in as few requests as possible."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.hubspot.errors import (
-    HubSpotError,
-)
+from airflow_provider_hubassoc.hubspot.errors import HubSpotError
 from airflow_provider_hubassoc.hubspot.models import (
     AssociationLabel,
+    AssociationLimit,
     AssociationName,
+    TypeIdentity,
 )
+from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
-from airflow_provider_hubassoc.limits.config import ResolvedConfig
-from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.plan import (
-    DirectionState,
-    NewLabel,
-    Plan,
-    PortalState,
-    UnreadDirection,
-    labels_to_create,
-    needs_labels,
-    twins,
-    why_blocked,
-)
+from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
+from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
+from airflow_provider_hubassoc.limits.plan.model import NewLabel, Plan
+from airflow_provider_hubassoc.limits.plan.names import may_be_same, published_direction
+from airflow_provider_hubassoc.limits.plan.new_labels import direction_of, labels_to_create, reason_against_creating
+from airflow_provider_hubassoc.limits.plan.resolve import limit_of
+from airflow_provider_hubassoc.limits.state import DirectionState, PortalState, UnreadDirection
 
 log = logging.getLogger(__name__)
 
@@ -44,30 +39,29 @@ def read_state(
     progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> PortalState:
-    """Read from a portal what is needed to plan.
+    """Read the state of a portal for a plan.
 
-    One read for each direction, and one of its labels where a name needs it (:func:`~.plan.needs_labels`). A
-    direction that cannot be read does not stop the others.
+    One read for each direction, and one of its labels where a name needs it (:func:`needs_labels`). A direction that
+    cannot be read does not stop the others.
 
     :param config: of one portal (:meth:`~.config.LimitsConfig.resolve`).
     :param client: of the portal.
     :param max_concurrency: requests at the same time.
     :param progress: called after each direction.
-    :param sleep: waits, seconds; it may raise to end everything early.
-    :raises HubSpotError: if no direction can be read: the token is not accepted, the rate limit is used up ...
+    :param sleep: called to wait, with seconds; it may raise to end everything early.
+    :raises HubSpotError: if no direction can be read, for example because HubSpot rejects the token.
     """
-    associations = {Direction(each.from_object_type, each.to_object_type): each for each in config.associations}
-
-    in_two_spellings = twins(list(associations))
+    associations = {direction_of(association): association for association in config.associations}
+    possibly_same = _possibly_same(list(associations))
 
     def read(direction: Direction, pacer: Pacer) -> DirectionState:
         limits = pacer.call(lambda: client.get_limits(*direction))
-        wanted = direction in in_two_spellings or needs_labels(associations[direction], limits)
-        return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if wanted else None)
+        needed = direction in possibly_same or needs_labels(associations[direction], limits)
+        return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if needed else None)
 
-    state = _read_each(associations, read, client, max_concurrency, progress, sleep)
+    state = _read_directions(associations, read, client, max_concurrency, progress, sleep)
     new_labels = labels_to_create(config, state)
-    return _with_label_facts(state, new_labels, client, max_concurrency, sleep) if new_labels else state
+    return _LabelReader(client, max_concurrency, sleep).complete(state, new_labels) if new_labels else state
 
 
 def read_again(
@@ -78,98 +72,65 @@ def read_again(
     progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> PortalState:
-    """Read again what a plan was made from, for :meth:`~.plan.Plan.rebased`. Parameters as :func:`read_state`."""
-    labels = {read.direction: read.labels for read in plan.directions}
+    """Read the state of a plan's directions again, for :func:`~.plan.rebase`. Parameters as for :func:`read_state`."""
+    with_labels = {read.direction: read.labels for read in plan.directions}
 
     def read(direction: Direction, pacer: Pacer) -> DirectionState:
         limits = pacer.call(lambda: client.get_limits(*direction))
-        return DirectionState(limits, pacer.call(lambda: client.get_labels(*direction)) if labels[direction] else None)
+        labels = pacer.call(lambda: client.get_labels(*direction)) if with_labels[direction] else None
+        return DirectionState(limits, labels)
 
-    state = _read_each(labels, read, client, max_concurrency, progress, sleep)
-    missing = [label for label in plan.new_labels if not state.has_label(label)]
-    return _with_label_facts(state, missing, client, max_concurrency, sleep) if missing else state
+    state = _read_directions(with_labels, read, client, max_concurrency, progress, sleep)
+    missing = [label for label in plan.new_labels if state.lacks_label(label.direction, label.label)]
+    return _LabelReader(client, max_concurrency, sleep).complete(state, missing) if missing else state
 
 
-def _with_label_facts(
-    state: PortalState,
-    new_labels: Sequence[NewLabel],
-    client: HubSpotClient,
-    max_concurrency: int,
-    sleep: Callable[[float], None],
-) -> PortalState:
-    """Read what tells whether the portal has the labels to create already, renamed: their other sides, and names.
+def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLimit]) -> bool:
+    """Return True if a direction's labels have to be read to plan it, given its limits.
 
-    What cannot be read is left out: the labels are looked at again before they are created, and a token need not have
-    the scope for names.
+    They are not needed where every name is known without them: HubSpot's own unlabeled types have published ids, and
+    labels that have a limit already come with the limits. So a direction that is as declared takes one read.
     """
-    pacer = Pacer(client, 2 * max_concurrency, sleep=sleep)
-    inverses = [direction for label in new_labels for direction, _ in label.sides[1:]]
-    to_read = {
-        each.canonical: each for each in inverses if (read := state.state_of(each)) is None or read.labels is None
-    }
-    unread = {each.canonical for each in state.unread}
-    ends = dict.fromkeys(label.from_object_type for label in new_labels)
-
-    def attempt(read: Callable[[], list[T]]) -> list[T] | None:
-        try:
-            return pacer.call(read)
-        except HubSpotError as error:
-            if error.affects_every_request:
-                raise
-            log.info("Labels that were renamed may not be recognized: %s", error)
-            return None
-
-    labels = concurrently(
-        "read labels",
-        [direction for canonical, direction in to_read.items() if canonical not in unread],
-        lambda direction: attempt(lambda: client.get_labels(*direction)),
-        max_concurrency,
-        None,
-    )
-    names = concurrently(
-        "read names",
-        list(ends),
-        lambda object_type: attempt(lambda: client.get_association_names(object_type)),
-        max_concurrency,
-        None,
-    )
-    others = {direction.canonical: rows for direction, rows in labels.items() if rows is not None}
-    state = replace(
-        _with_labels(state, others),
-        inverse_labels=others,
-        names={object_type: _ids_by_name(rows) for object_type, rows in names.items() if rows is not None},
-    )
-    # Another sync may have created a label between the reads of its two sides.
-    in_doubt = dict.fromkeys(label.direction for label in new_labels if why_blocked(label, state))
-    again = concurrently(
-        "read labels",
-        list(in_doubt),
-        lambda direction: attempt(lambda: client.get_labels(*direction)),
-        max_concurrency,
-        None,
-    )
-    return _with_labels(state, {direction.canonical: rows for direction, rows in again.items() if rows is not None})
+    direction = direction_of(association)
+    actual = DirectionState(limits).in_force
+    with_limit = [exact for exact in association.types if exact.limit is not None]
+    wanted: dict[TypeIdentity, int | None] = {exact.identity: limit_of(exact.limit) for exact in with_limit}
+    listed = {row.identity for row in limits}
+    # Whether an id exists in this direction is certain only where HubSpot publishes it, or a limit shows it.
+    if any(published_direction(exact.identity) is None and exact.identity not in listed for exact in with_limit):
+        return True
+    named: set[TypeIdentity] = set()
+    is_null_missing = False
+    for text, label in association.labels.items():
+        found = {row.identity for row in limits if row.label == text}
+        named |= found
+        if label.limit is None and not label.is_created:
+            is_null_missing = is_null_missing or not found
+            continue
+        if len(found) != 1:
+            return True
+        if label.limit is not None:
+            wanted[next(iter(found))] = limit_of(label.limit)
+    by_type = {exact.identity for exact in association.types}
+    others = [row for row in limits if row.identity in actual and row.identity not in named | by_type]
+    if is_null_missing and any(row.label for row in others):
+        return True  # a label that is not managed may have been renamed: pruning must not remove its limit
+    if unlabeled_type_id(direction) is not None:
+        return False
+    if association.limit is not None or ("limit" in association.model_fields_set and others):
+        return True
+    # Which of several types is the unlabeled one decides the order of the changes, so it matters if there are any.
+    is_changed = any(limit is not None and actual.get(identity) != limit for identity, limit in wanted.items())
+    return is_changed and len(wanted.keys() | actual.keys()) > 1
 
 
-def _with_labels(state: PortalState, labels: Mapping[Direction, Sequence[AssociationLabel]]) -> PortalState:
-    return replace(
-        state,
-        directions={
-            direction: replace(found, labels=labels.get(direction.canonical, found.labels))
-            for direction, found in state.directions.items()
-        },
-    )
+def _possibly_same(directions: Sequence[Direction]) -> set[Direction]:
+    """Return the directions that may be the same as another one in other words; their labels have to be read."""
+    custom = [direction for direction in directions if not all(normalize(end).startswith("0-") for end in direction)]
+    return {one for one in custom for other in custom if one != other and may_be_same(one, other)}
 
 
-def _ids_by_name(rows: Sequence[AssociationName]) -> dict[str, frozenset[int]]:
-    ids: dict[str, frozenset[int]] = {}
-    for row in rows:
-        if row.name:
-            ids[row.name.casefold()] = ids.get(row.name.casefold(), frozenset()) | {row.type_id}
-    return ids
-
-
-def _read_each(
+def _read_directions(
     directions: Iterable[Direction],
     read: Callable[[Direction, Pacer], DirectionState],
     client: HubSpotClient,
@@ -198,3 +159,83 @@ def _read_each(
         {direction: state for direction, state in found.items() if isinstance(state, DirectionState)},
         {direction: state for direction, state in found.items() if isinstance(state, UnreadDirection)},
     )
+
+
+@dataclass(frozen=True)
+class _LabelReader:
+    """Reads what shows whether the portal has the labels to create already, under another text.
+
+    Labels and names that cannot be read are left out: the labels are read again before they are created, and a token
+    need not have the scope for names.
+    """
+
+    client: HubSpotClient
+    max_concurrency: int
+    sleep: Callable[[float], None]
+
+    def complete(self, state: PortalState, new_labels: Sequence[NewLabel]) -> PortalState:
+        """Add the inverse directions of the labels, and the names of their types, to the state."""
+        pacer = Pacer(self.client, 2 * self.max_concurrency, sleep=self.sleep)
+        unread = {direction.canonical for direction in state.unread}
+        to_read: dict[Direction, Direction] = {}
+        for label in new_labels:
+            inverse = label.direction.inverse
+            inverse_state = state.state_of(inverse)
+            if inverse.canonical not in unread and (inverse_state is None or inverse_state.labels is None):
+                to_read[inverse.canonical] = inverse
+        inverse_labels = self._read_labels(list(to_read.values()), pacer)
+        state = replace(
+            _with_labels(state, inverse_labels),
+            inverse_labels=inverse_labels,
+            names=self._read_names(list(dict.fromkeys(label.from_object_type for label in new_labels)), pacer),
+        )
+        # Another sync may have created a label between the reads of its two sides.
+        in_doubt = dict.fromkeys(label.direction for label in new_labels if reason_against_creating(label, state))
+        return _with_labels(state, self._read_labels(list(in_doubt), pacer))
+
+    def _read_labels(self, directions: Sequence[Direction], pacer: Pacer) -> dict[Direction, list[AssociationLabel]]:
+        """Return the labels of the directions that can be read, by canonical direction."""
+
+        def read(direction: Direction) -> list[AssociationLabel] | None:
+            return _unless_refused(lambda: pacer.call(lambda: self.client.get_labels(*direction)))
+
+        found = concurrently("read labels", directions, read, self.max_concurrency, None)
+        return {direction.canonical: rows for direction, rows in found.items() if rows is not None}
+
+    def _read_names(self, object_types: Sequence[str], pacer: Pacer) -> dict[str, dict[str, frozenset[int]]]:
+        """Return the ids of each internal name, by object type, for the object types that can be read."""
+
+        def read(object_type: str) -> list[AssociationName] | None:
+            return _unless_refused(lambda: pacer.call(lambda: self.client.get_association_names(object_type)))
+
+        found = concurrently("read names", object_types, read, self.max_concurrency, None)
+        return {object_type: _ids_by_name(rows) for object_type, rows in found.items() if rows is not None}
+
+
+def _unless_refused(read: Callable[[], T]) -> T | None:
+    """Read; return None if that fails in a way that other reads may not."""
+    try:
+        return read()
+    except HubSpotError as error:
+        if error.affects_every_request:
+            raise
+        log.info("Labels that were renamed may not be recognized: %s", error)
+        return None
+
+
+def _with_labels(state: PortalState, labels: Mapping[Direction, Sequence[AssociationLabel]]) -> PortalState:
+    return replace(
+        state,
+        directions={
+            direction: replace(found, labels=labels.get(direction.canonical, found.labels))
+            for direction, found in state.directions.items()
+        },
+    )
+
+
+def _ids_by_name(rows: Sequence[AssociationName]) -> dict[str, frozenset[int]]:
+    ids: dict[str, frozenset[int]] = {}
+    for row in rows:
+        if row.name:
+            ids[row.name.casefold()] = ids.get(row.name.casefold(), frozenset()) | {row.type_id}
+    return ids

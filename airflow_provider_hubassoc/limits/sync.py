@@ -18,9 +18,12 @@ from airflow_provider_hubassoc.hubspot.models import AccountInfo
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Progress
 from airflow_provider_hubassoc.limits.config import LimitsConfig, load_config
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.plan import DirectionState, Plan, PortalState, build_plan
+from airflow_provider_hubassoc.limits.plan.build import build_plan
+from airflow_provider_hubassoc.limits.plan.model import Plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
 from airflow_provider_hubassoc.limits.problems import ConfigError, Problem
 from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
+from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
 from airflow_provider_hubassoc.limits.targets import narrowed
 
 log = logging.getLogger(__name__)
@@ -108,7 +111,7 @@ def rebase_plan(
     :raises HubSpotError: if no direction can be read.
     """
     state = read_again(plan, client, max_concurrency=max_concurrency, progress=progress, sleep=sleep)
-    return plan.rebased(replace(state, portal_id=portal_id))
+    return rebase(plan, replace(state, portal_id=portal_id))
 
 
 def plan_direction(association: Mapping[str, Any], state: DirectionState) -> Plan:

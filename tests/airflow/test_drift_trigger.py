@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_hubassoc.assets import drift_watchers
 from airflow_provider_hubassoc.hubspot.models import AssociationLimit
 from airflow_provider_hubassoc.limits.config import ConfigError
-from airflow_provider_hubassoc.limits.plan import DirectionState
+from airflow_provider_hubassoc.limits.state import DirectionState
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 from tests.support.airflow_in_memory import Airflow

@@ -39,14 +39,11 @@ from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
-from airflow_provider_hubassoc.limits.plan import (
-    DirectionState,
-    Plan,
-    PortalState,
-    StalePlanError,
-    build_plan,
-)
+from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, build_plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
+from airflow_provider_hubassoc.limits.plan.render import render_markdown, render_text
 from airflow_provider_hubassoc.limits.problems import ConfigError
+from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
 from airflow_provider_hubassoc.operators import (
     HubSpotAssociationLimitsOperator,
     HubSpotAssociationLimitsSyncOperator,
@@ -552,11 +549,11 @@ def _planned(source: Any) -> None:
 def _used(plan: Plan) -> None:
     """Show a plan, store it, and hold it against the portal again."""
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
-    for text in (plan.to_text(), plan.to_markdown()):
+    for text in (render_text(plan), render_markdown(plan)):
         text.encode()
     steps(plan.changes)
     with suppress(StalePlanError):  # what the text leaves out may be in the portal
-        plan.rebased(STATE)
+        rebase(plan, STATE)
 
 
 def _limits_in_a_file(world: World, content: bytes) -> None:

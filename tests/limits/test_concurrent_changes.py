@@ -8,6 +8,7 @@ import pytest
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan
 from airflow_provider_hubassoc.limits.plan import NewLabel, Plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
 from airflow_provider_hubassoc.limits.snapshot import read_again
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, USER, association, client_of, declare, make_plan, set_limits, writes
@@ -271,12 +272,12 @@ def test_an_approved_plan_goes_on_without_a_direction_that_cannot_be_read_again(
     source = declare(association("contacts", "companies", labels=labels), association("deals", "contacts", limit=7))
     approved = Plan.from_json(make_plan(client, source).to_json())
     hubspot.inject(method="GET", path="*contacts/companies", status=status, times=9)
-    rest = approved.rebased(read_again(approved, client))
+    rest = rebase(approved, read_again(approved, client))
     assert (len(rest.unread), rest.new_labels) == (1, [])
     assert Plan.from_json(rest.to_json()) == rest
     report = apply_plan(rest, client)
     assert (report.ok, report.retryable) == (False, retryable)
     assert hubspot.limits() == {("0-3", "0-1", HUBSPOT, 3): 7}
     hubspot.clear_faults()
-    assert apply_plan(approved.rebased(read_again(approved, client)), client).ok
+    assert apply_plan(rebase(approved, read_again(approved, client)), client).ok
     assert sorted(hubspot.limits().values()) == [2, 7]

@@ -10,6 +10,8 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, build_plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
+from airflow_provider_hubassoc.limits.plan.render import render_text
 from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, association, client_of, declare, make_plan, writes
@@ -75,12 +77,12 @@ def test_a_plan_is_for_its_own_portal_also_where_the_token_may_not_say_which_it_
     plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
     plan = plan.model_copy(update={"portal_id": 1})
     with client_of(hubspot) as another, pytest.raises(StalePlanError, match="portal 1"):
-        plan.rebased(read_again(plan, another))
+        rebase(plan, read_again(plan, another))
 
 
 def test_a_number_of_hubspot_s_own_shows_its_text(client: HubSpotClient) -> None:
     plan = make_plan(client, declare(association("deals", "companies", types=[number(5, 1)])))
-    assert 'HUBSPOT_DEFINED 5 "Primary"' in plan.to_text()
+    assert 'HUBSPOT_DEFINED 5 "Primary"' in render_text(plan)
 
 
 def test_warnings_of_a_file_reach_whoever_asks() -> None:

@@ -8,6 +8,8 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
+from airflow_provider_hubassoc.limits.plan.render import render_comment, render_markdown, render_text
 from airflow_provider_hubassoc.limits.snapshot import read_again
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, USER, association, declare, make_plan, set_limits, writes
@@ -68,7 +70,7 @@ def test_a_look_alike_that_came_after_the_plan_makes_it_stale(
     texts = {"label": "owner", "inverse_label": "x"} if side == 0 else {"label": "x", "inverse_label": "owned"}
     hubspot.add_label("contacts", "companies", name="late", **texts)
     with pytest.raises(StalePlanError, match="looks like"):
-        plan.rebased(read_again(plan, client))
+        rebase(plan, read_again(plan, client))
 
 
 # -- what cannot be sent ---------------------------------------------------------------------------------------
@@ -101,8 +103,8 @@ def test_rows_that_cannot_be_sent_are_shown_and_left_alone(
     source = declare(association("contacts", "companies", limit=5), association("deals", "contacts", limit=7))
     plan = Plan.from_json(make_plan(client, source, prune=prune).to_json())
     assert plan.counts == {"create": 1, "update": 1, "purge": 0, "unchanged": 0, "unmanaged": 4}
-    assert "PARTNER_DEFINED" in plan.to_text() or "Partner" in plan.to_text()
-    plan = plan.rebased(read_again(plan, client))
+    assert "PARTNER_DEFINED" in render_text(plan) or "Partner" in render_text(plan)
+    plan = rebase(plan, read_again(plan, client))
     hubspot.clear_faults()
     show_rows(hubspot, limit=5)  # what the verification reads
     report = apply_plan(plan, client)
@@ -152,7 +154,7 @@ def test_the_plan_shows_the_text_beside_a_number(hubspot: Simulator, client: Hub
         {"category": HUBSPOT, "typeId": 279, "limit": 9},
     ]
     plan = make_plan(client, declare(association("contacts", "companies", types=types)))
-    for text in (plan.to_text(), plan.to_markdown().replace("\\", "")):
+    for text in (render_text(plan), render_markdown(plan).replace("\\", "")):
         assert f'USER_DEFINED {here} "Decision maker"' in text
         assert "HUBSPOT_DEFINED 279 (unlabeled)" in text
 
@@ -247,7 +249,7 @@ def test_a_summary_in_a_comment_says_what_is_left_out(hubspot: Simulator, client
     plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
     (change,) = plan.changes
     many = [change.model_copy(update={"label": f"<b>|{number}" * 50, "unlabeled": False}) for number in range(3000)]
-    text = plan.model_copy(update={"changes": many}).to_markdown(summary=True)
+    text = render_comment(plan.model_copy(update={"changes": many}))
     assert len(text) <= 65_536
     assert "more changes; the whole plan has them." in text
     assert "<b>" not in text

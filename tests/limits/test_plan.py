@@ -11,17 +11,12 @@ from rich.console import Console
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.plan import (
-    DirectionState,
-    Plan,
-    PortalState,
-    StalePlanError,
-    UnfitDirection,
-    UnreadDirection,
-    build_plan,
-    internal_name,
-    needs_labels,
-)
+from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, UnfitDirection, build_plan
+from airflow_provider_hubassoc.limits.plan.new_labels import internal_name
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
+from airflow_provider_hubassoc.limits.plan.render import render_comment, render_markdown, render_terminal, render_text
+from airflow_provider_hubassoc.limits.snapshot import needs_labels
+from airflow_provider_hubassoc.limits.state import DirectionState, PortalState, UnreadDirection
 from tests.support.portal import HUBSPOT, USER, association, declare
 
 CONTACTS_COMPANIES = [(HUBSPOT, 279, None), (HUBSPOT, 1, "Primary"), (USER, 7, "Owner"), (USER, 8, "Boss")]
@@ -228,12 +223,12 @@ def test_warnings() -> None:
 
 
 def rendered(plan: Plan, width: int) -> str:
-    return plan.to_text(width=width)
+    return render_text(plan, width=width)
 
 
 def test_colours_say_what_happens() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(some_plan().to_rich())
+    console.print(render_terminal(some_plan()))
     assert "\x1b[32m+ create" in console.export_text(styles=True)
 
 
@@ -255,11 +250,11 @@ def test_nothing_to_do_is_one_line() -> None:
     assert plan.is_empty
     line = "No changes, the portal is as declared. 1 unchanged, 0 unmanaged."
     assert rendered(plan, 80).strip() == line
-    assert plan.to_markdown() == f"**{line}**\n"
+    assert render_markdown(plan) == f"**{line}**\n"
 
 
 def test_markdown_for_people() -> None:
-    assert some_plan().to_markdown() == (
+    assert render_markdown(some_plan()) == (
         "**Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.**\n"
         "\n"
         "| | From -> to | Association type | Now | Then |\n"
@@ -284,7 +279,7 @@ def test_a_label_cannot_change_what_is_shown_around_it(label: str) -> None:
     assert "\x1b" not in shown
     assert "update" in shown
     assert "".join(char if char.isprintable() else " " for char in label) in shown
-    markdown = plan.to_markdown()
+    markdown = render_markdown(plan)
     assert markdown.count("\n") == 7
     assert "<script" not in markdown
     assert "![x]" not in markdown
@@ -312,11 +307,11 @@ ROWS = [(HUBSPOT, 279, 9, None), (HUBSPOT, 1, 2, "Primary"), (USER, 7, 5, "Owner
 
 def test_an_approved_plan_goes_on_where_it_was_cut_off() -> None:
     plan = some_plan()
-    assert plan.rebased(again(ROWS)) == plan
+    assert rebase(plan, again(ROWS)) == plan
     half = [*ROWS[:2], (USER, 7, 4, "Owner"), ROWS[3]]
-    assert [change.name for change in plan.rebased(again(half)).writes] == ["Boss", "Primary"]
+    assert [change.name for change in rebase(plan, again(half)).writes] == ["Boss", "Primary"]
     done = [ROWS[0], (USER, 7, 4, "Owner"), (USER, 8, 1, "Boss"), ROWS[3]]
-    assert plan.rebased(again(done)).is_empty
+    assert rebase(plan, again(done)).is_empty
 
 
 @pytest.mark.parametrize(
@@ -332,7 +327,7 @@ def test_an_approved_plan_goes_on_where_it_was_cut_off() -> None:
 def test_a_plan_is_stale_when_anything_else_has_changed(limits: Any, labels: Any, reason: str) -> None:
     labels = [*labels, (HUBSPOT, 931, "Bill | x")]
     with pytest.raises(StalePlanError) as caught:
-        some_plan().rebased(again(limits, labels))
+        rebase(some_plan(), again(limits, labels))
     assert len(caught.value.reasons) == 1
     assert reason in caught.value.reasons[0]
 
@@ -345,7 +340,7 @@ def test_a_direction_that_could_not_be_read_is_not_forgotten() -> None:
         PortalState({}, {direction: unread}),
     )
     assert plan.summary == "1 direction could not be read. No changes in the others. 0 unchanged, 0 unmanaged."
-    assert "contacts -> companies could not be read: not now" in plan.to_markdown()
+    assert "contacts -> companies could not be read: not now" in render_markdown(plan)
     assert "contacts -> companies could not be read: not now" in rendered(plan, 80)
 
 
@@ -413,6 +408,6 @@ def test_a_type_that_cannot_be_sent_is_left_alone() -> None:
 def test_a_summary_fits_into_a_comment() -> None:
     one = some_plan().writes[0]
     plan = some_plan().model_copy(update={"changes": [one.model_copy(update={"label": "|" * 300})] * 2000})
-    text = plan.to_markdown(summary=True)
+    text = render_comment(plan)
     assert len(text) <= 65_536
     assert "more changes" in text

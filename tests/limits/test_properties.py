@@ -22,6 +22,7 @@ from airflow_provider_hubassoc.limits.apply.batching import steps
 from airflow_provider_hubassoc.limits.config import ConfigError, load_config
 from airflow_provider_hubassoc.limits.export import export_limits
 from airflow_provider_hubassoc.limits.plan import Change, Plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
 from airflow_provider_hubassoc.limits.snapshot import read_again
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, USER, association, client_of, declare, make_plan
@@ -252,7 +253,7 @@ def test_applying_makes_the_portal_equal_to_the_file(
     assert again.is_empty
     assert apply_plan(again, world.client).ok
     assert {request.method for request in world.hubspot.requests} <= {"GET"}
-    assert plan.rebased(read_again(plan, world.client)).is_empty
+    assert rebase(plan, read_again(plan, world.client)).is_empty
 
 
 @given(data=st.data(), strict=st.booleans())
@@ -389,7 +390,7 @@ def test_an_apply_cut_off_anywhere_converges_when_run_again(
             assert world.hubspot.limits() == after
 
     # The approved plan goes on where it ended, and so would a new one.
-    rest = plan.rebased(read_again(plan, world.client))
+    rest = rebase(plan, read_again(plan, world.client))
     assert rest.writes == make_plan(world.client, source, prune=prune).writes
     assert apply_plan(rest, world.client).ok
     assert world.hubspot.limits() == after == replay(world, plan)
@@ -417,7 +418,7 @@ def test_onboarding_cut_off_anywhere_converges_when_run_again(
         doomed.transport.session.mount("http://", Mortal(survives, sends_the_last))
         with pytest.raises(KilledError):
             apply_plan(plan, doomed, max_concurrency=1)
-    rest = plan.rebased(read_again(plan, client))
+    rest = rebase(plan, read_again(plan, client))
     assert (rest.new_labels, rest.writes) == (
         make_plan(client, source).new_labels,
         make_plan(client, source).writes,

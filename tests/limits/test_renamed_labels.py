@@ -8,6 +8,7 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError
 from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
 from airflow_provider_hubassoc.limits.snapshot import read_again
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import USER, association, client_of, declare, make_plan, sent, writes
@@ -168,5 +169,5 @@ def test_a_label_renamed_since_the_plan_makes_it_stale(hubspot: Simulator, clien
     rename(client, "Decision maker", "Decider")
     hubspot.clear_requests()
     with pytest.raises(StalePlanError, match='renamed to "Decider"'):
-        plan.rebased(read_again(plan, client))
+        rebase(plan, read_again(plan, client))
     assert writes(hubspot) == []

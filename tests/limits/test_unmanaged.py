@@ -7,8 +7,10 @@ import pytest
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.limits.config import load_config
-from airflow_provider_hubassoc.limits.plan import Plan, build_plan, needs_labels
-from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
+from airflow_provider_hubassoc.limits.plan import Plan, build_plan
+from airflow_provider_hubassoc.limits.plan.rebase import rebase
+from airflow_provider_hubassoc.limits.plan.render import render_markdown, render_text
+from airflow_provider_hubassoc.limits.snapshot import needs_labels, read_again, read_state
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, USER, association, declare, make_plan, set_limits, writes
 
@@ -53,9 +55,9 @@ def test_the_file_s_null_is_shown(hubspot: Simulator, client: HubSpotClient) -> 
     set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), (*PRIMARY, 3)])
     plan = make_plan(client, declare(association("contacts", "companies", limit=None)), prune=True)
     assert actions(plan) == {"(unlabeled)": ("unmanaged", True), "Primary": ("purge", False)}
-    row = next(line for line in plan.to_text().splitlines() if "(unlabeled)" in line)
+    row = next(line for line in render_text(plan).splitlines() if "(unlabeled)" in line)
     assert "null in the file" in row
-    assert "null in the file" in plan.to_markdown()
+    assert "null in the file" in render_markdown(plan)
 
 
 @pytest.mark.parametrize("key", ["labels", "types"])
@@ -125,12 +127,12 @@ def test_an_approved_purge_is_made_only_while_the_limit_is_what_was_approved(
     set_limits(hubspot, [(*CONTACTS_COMPANIES, 9)])
     plan = Plan.from_json(make_plan(client, declare(association("contacts", "companies")), prune=True).to_json())
     hubspot.inject(method="GET", path="*contacts/companies", status=500, times=9)
-    rest = plan.rebased(read_again(plan, client))
+    rest = rebase(plan, read_again(plan, client))
     assert rest.writes == []
     assert [each.retryable for each in rest.unread] == [True]
     report = apply_plan(rest, client)
     assert (report.ok, report.retryable) == (False, True)
     assert writes(hubspot) == []
     hubspot.clear_faults()
-    assert apply_plan(plan.rebased(read_again(plan, client)), client).ok
+    assert apply_plan(rebase(plan, read_again(plan, client)), client).ok
     assert hubspot.limits() == {}

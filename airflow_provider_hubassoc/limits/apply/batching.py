@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_provider_hubassoc.hubspot.models import Action
-from airflow_provider_hubassoc.limits.plan import Change
+from airflow_provider_hubassoc.limits.plan.model import Change
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from airflow_provider_hubassoc.hubspot.models import AssociationCategory, Associ
 from airflow_provider_hubassoc.limits.apply.report import Outcome, Status
 from airflow_provider_hubassoc.limits.apply.session import INTERRUPTED, ApplySession
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.plan import NewLabel, Plan, inverse_exists, look_alike, near_labels
+from airflow_provider_hubassoc.limits.plan.model import NewLabel, Plan
+from airflow_provider_hubassoc.limits.plan.names import look_alike_message, look_alikes
+from airflow_provider_hubassoc.limits.plan.new_labels import inverse_exists_message, usual_names
 from airflow_provider_hubassoc.limits.problems import show
 
 LabelSide = tuple[Direction, str]
@@ -122,10 +124,10 @@ class _LabelCreation:
             reason = f"the portal has a label {show(label.label)} now, with another text on its other side"
             return Outcome(label, "refused", reason, retryable=True)
         for direction, text in label.sides:
-            if near := near_labels(text, self._rows[direction]):
-                return Outcome(label, "refused", f"in {direction}, {look_alike(text, near)}", retryable=False)
+            if near := look_alikes(text, self._rows[direction]):
+                return Outcome(label, "refused", f"in {direction}, {look_alike_message(text, near)}", retryable=False)
         if any(category == AssociationCategory.USER_DEFINED.value for category, _ in found[inverse_side]):
-            return Outcome(label, "refused", inverse_exists(*inverse_side, label.label), retryable=False)
+            return Outcome(label, "refused", inverse_exists_message(*inverse_side, label.label), retryable=False)
         return None
 
     def _judge_failure(self, label: NewLabel, error: HubSpotError) -> Outcome:
@@ -148,7 +150,7 @@ class _LabelCreation:
             return Outcome.from_error(label, status, error, f"{_name_taken(label, candidates)} ({error})")
         if self._resend:  # an earlier attempt may have created it, and reads need not show it yet
             return Outcome(label, "unconfirmed", f"the portal does not show it yet ({error})", retryable=True)
-        if label.name in label.usual_names:  # no label of another pair has this name, so it was created just now
+        if label.name in usual_names(label):  # no label of another pair has this name, so it was created just now
             reason = f"another sync has created it since the plan was made ({error})"
             return Outcome(label, status, reason, retryable=True)
         reason = f"another label has the internal name {label.name}; give this one another `name` in the file"

@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args
 from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, is_retry_after
 from airflow_provider_hubassoc.limits.operation import BatchOperation
-from airflow_provider_hubassoc.limits.plan import Change, NewLabel, UnfitDirection, UnreadDirection, trouble
+from airflow_provider_hubassoc.limits.plan.model import Change, NewLabel, UnfitDirection
+from airflow_provider_hubassoc.limits.state import UnreadDirection
+from airflow_provider_hubassoc.limits.wording import skipped_directions
 
 Status = Literal["applied", "refused", "unconfirmed", "not attempted"]
 """Outcome of one change. ``unconfirmed``: it was sent, but nobody knows whether HubSpot carried it out."""
@@ -115,7 +117,7 @@ class ApplyReport:
     @property
     def summary(self) -> str:
         """One line: ``Applied 3 of 4: 1 refused. Settled.``"""
-        wrong = trouble(len(self.unread), len(self.unfit))
+        wrong = skipped_directions(len(self.unread), len(self.unfit))
         if not self.outcomes:
             head = "Nothing to apply in the others" if wrong else "Nothing to apply"
         else:

@@ -24,7 +24,8 @@ from airflow_provider_hubassoc.limits.apply.writing import DirectionWriter, limi
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Progress
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.operation import BatchOperation
-from airflow_provider_hubassoc.limits.plan import Change, Plan, is_sendable
+from airflow_provider_hubassoc.limits.plan.model import Change, Plan
+from airflow_provider_hubassoc.limits.plan.names import is_sendable
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def apply_plan(
     The report names everything that goes wrong with HubSpot; the failure of one direction does not stop the others.
     Only an error that every request would meet stops everything, such as a token that HubSpot rejects.
 
-    :param plan: made from the portal as it is; an older one goes through :meth:`~.plan.Plan.rebased` first.
+    :param plan: made from the portal as it is; an older one goes through :func:`~.plan.rebase` first.
     :param client: of the portal.
     :param max_concurrency: directions at the same time.
     :param verify_timeout: how long to wait for a slow batch to end and, after the writes, for reads to show

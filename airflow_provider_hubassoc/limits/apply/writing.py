@@ -21,7 +21,8 @@ from airflow_provider_hubassoc.limits.apply.report import Outcome, Status
 from airflow_provider_hubassoc.limits.apply.session import INTERRUPTED, ApplySession, wait_for
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.operation import BatchOperation, submit
-from airflow_provider_hubassoc.limits.plan import Change, DirectionState
+from airflow_provider_hubassoc.limits.plan.model import Change
+from airflow_provider_hubassoc.limits.state import DirectionState
 
 
 class DirectionWriter:

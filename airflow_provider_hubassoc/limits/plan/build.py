@@ -1,0 +1,210 @@
+"""Declared limits x the state of a portal -> the plan. Pure: nothing is read or written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from airflow_provider_hubassoc.hubspot.models import TypeIdentity
+from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
+from airflow_provider_hubassoc.limits.directions import Direction
+from airflow_provider_hubassoc.limits.plan.model import (
+    Change,
+    ChangeAction,
+    NewLabel,
+    Plan,
+    ReadDirection,
+    UnfitDirection,
+)
+from airflow_provider_hubassoc.limits.plan.names import is_sendable, may_be_same
+from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, blocked_labels, direction_of, new_labels
+from airflow_provider_hubassoc.limits.plan.resolve import Findings, TypeKey, TypeResolver, UnmanagedTypes
+from airflow_provider_hubassoc.limits.plan.warnings import warnings_about
+from airflow_provider_hubassoc.limits.problems import show_exactly
+from airflow_provider_hubassoc.limits.state import USER_DEFINED, DirectionState, PortalState
+from airflow_provider_hubassoc.limits.wording import limit_text
+
+
+def build_plan(config: ResolvedConfig, state: PortalState, *, prune: bool = False) -> Plan:
+    """Compare the declared limits with those of the portal.
+
+    A direction whose declaration does not fit the portal is in :attr:`Plan.unfit`, and nothing in it is changed; it
+    does not stop the others.
+
+    :param config: of one portal (:meth:`~..config.LimitsConfig.resolve`).
+    :param state: the state of the portal (:func:`~..snapshot.read_state`).
+    :param prune: purge the limits that the portal has in the directions of the file and the file does not mention.
+    :return: the plan.
+    """
+    associations = config.associations
+    declared = [association for association in associations if direction_of(association) in state.directions]
+    blocked = blocked_labels(new_labels(declared, associations, state), state)
+    unfit: dict[Direction, list[str]] = {}
+    while True:
+        # A label that an unfit direction would create is missing in the inverse direction as well.
+        fit = [association for association in declared if direction_of(association) not in unfit]
+        labels = new_labels(fit, associations, state, blocked)
+        changes, findings = _compare(fit, state, labels, blocked, prune)
+        problems = {direction: found.problems for direction, found in findings.items() if found.problems}
+        if not problems:
+            fit_states = {direction: each for direction, each in state.directions.items() if direction not in unfit}
+            problems = _spelled_twice(changes, fit_states)
+        if not problems:
+            break
+        unfit |= problems
+    changes.sort(key=lambda change: change.sort_key)
+    about_the_file = [warning for found in findings.values() for warning in found.warnings]
+    return Plan(
+        portal_id=state.portal_id,
+        changes=changes,
+        new_labels=sorted(labels, key=lambda label: (str(label.direction), label.label)),
+        warnings=[*warnings_about(changes), *sorted(about_the_file)],
+        directions=_read_directions(state, unfit),
+        unread=sorted(state.unread.values(), key=str),
+        unfit=_unfit_directions(unfit),
+    )
+
+
+def _compare(
+    associations: Sequence[AssociationConfig],
+    state: PortalState,
+    labels: Sequence[NewLabel],
+    blocked: Mapping[LabelSide, str],
+    prune: bool,
+) -> tuple[list[Change], dict[Direction, Findings]]:
+    """Return the changes of all directions, and the findings of each."""
+    changes: list[Change] = []
+    all_findings: dict[Direction, Findings] = {}
+    for association in associations:
+        findings = all_findings[direction_of(association)] = Findings()
+        resolver = TypeResolver(association, state, labels, blocked, findings)
+        changes += _DirectionBuilder(association, state, resolver, findings).changes(prune)
+    return changes, all_findings
+
+
+def _read_directions(state: PortalState, unfit: Mapping[Direction, list[str]]) -> list[ReadDirection]:
+    return [
+        ReadDirection(
+            from_object_type=direction.from_object_type,
+            to_object_type=direction.to_object_type,
+            labels=direction_state.labels is not None,
+        )
+        for direction, direction_state in sorted(state.directions.items(), key=lambda item: str(item[0]))
+        if direction not in unfit
+    ]
+
+
+def _unfit_directions(unfit: Mapping[Direction, list[str]]) -> list[UnfitDirection]:
+    directions = [
+        UnfitDirection(from_object_type=from_object_type, to_object_type=to_object_type, problems=problems)
+        for (from_object_type, to_object_type), problems in unfit.items()
+    ]
+    return sorted(directions, key=str)
+
+
+class _DirectionBuilder:
+    """Compares the declared limits of one direction with those of the portal."""
+
+    def __init__(
+        self, association: AssociationConfig, portal: PortalState, resolver: TypeResolver, findings: Findings
+    ) -> None:
+        self._association = association
+        self._direction = resolver.direction
+        self._in_force = portal.directions[resolver.direction].in_force
+        self._resolver = resolver
+        self._findings = findings
+
+    def changes(self, prune: bool) -> list[Change]:
+        """Return every limit of the direction."""
+        declared: dict[TypeKey, int | None] = {}
+        limits = self._resolver.declared()
+        for where, key, limit, place in limits:
+            if key in declared:
+                message = "names an association type that is declared under another name already; keep one"
+                self._findings.problem(where, message, place)
+            declared[key] = limit
+        unmanaged = self._resolver.unmanaged(prune)
+        for where, key, _, place in limits:
+            if key in unmanaged.types:
+                message = "has a limit here and null (not managed) under another name of the same association type"
+                self._findings.problem(where, f"{message}; keep one", place)
+        changes = [self._declared_change(key, target) for key, target in declared.items()]
+        changes += [
+            self._undeclared_change(identity, limit, unmanaged, prune)
+            for identity, limit in self._in_force.items()
+            if identity not in declared
+        ]
+        self._check_object_limit(changes)
+        return changes
+
+    def _declared_change(self, key: TypeKey, target: int | None) -> Change:
+        current = None if isinstance(key, str) else self._in_force.get(key)
+        if target == current:
+            return self._change("unchanged", key, current, target)
+        if not isinstance(key, str) and not is_sendable(key):
+            self._findings.warnings.append(
+                f"{self._direction} {key[0]} {key[1]}: declared as {limit_text(target)}, is {limit_text(current)}; "
+                "this package cannot change limits of such a type"
+            )
+            return self._change("unmanaged", key, current, current)
+        action: ChangeAction = "create" if current is None else "purge" if target is None else "update"
+        return self._change(action, key, current, target)
+
+    def _undeclared_change(self, identity: TypeIdentity, limit: int, unmanaged: UnmanagedTypes, prune: bool) -> Change:
+        """Return what happens to a limit that the portal has and the file declares no value for."""
+        is_prunable = self._association.is_prunable
+        is_null = identity in unmanaged.types
+        if prune and is_prunable and not unmanaged.has_missing and not is_null and is_sendable(identity):
+            return self._change("purge", identity, limit, None)
+        change = self._change("unmanaged", identity, limit, limit)
+        return change.model_copy(update={"null_in_file": is_null or not is_prunable})
+
+    def _change(self, action: ChangeAction, key: TypeKey, current: int | None, target: int | None) -> Change:
+        category, type_id = (USER_DEFINED, None) if isinstance(key, str) else key
+        return Change(
+            action=action,
+            from_object_type=self._direction.from_object_type,
+            to_object_type=self._direction.to_object_type,
+            category=category,
+            type_id=type_id,
+            unlabeled=key == self._resolver.unlabeled,
+            label=key if isinstance(key, str) else self._resolver.labels.get(key),
+            current=current,
+            target=target,
+            by_number=any(exact.identity == key for exact in self._association.types),
+        )
+
+    def _check_object_limit(self, changes: Sequence[Change]) -> None:
+        """Report what HubSpot refuses for certain: a label limit above the object limit."""
+        object_limit = next((change for change in changes if change.unlabeled), None)
+        if object_limit is None or object_limit.target is None:
+            return
+        for change in changes:
+            is_touched = not change.unlabeled and (change.is_write or object_limit.is_write)
+            if is_touched and change.target is not None and change.target > object_limit.target:
+                label_text, object_text = (
+                    f"{each.target} ({'not in the file' if each.action == 'unmanaged' else 'declared'})"
+                    for each in (change, object_limit)
+                )
+                message = (
+                    f"its limit would be {label_text}, above the object limit of {object_text}; lower it or raise that"
+                )
+                where = show_exactly(change.label) if change.label is not None else change.name
+                self._findings.problem(where, message, self._association.place)
+
+
+def _spelled_twice(changes: Sequence[Change], states: Mapping[Direction, DirectionState]) -> dict[Direction, list[str]]:
+    """Find directions that turn out to be one, such as from ``p_car`` and from ``2-123``; both are unfit.
+
+    Only the portal knows: one association type shows up in both.
+    """
+    problems: dict[Direction, list[str]] = {}
+    first: dict[TypeIdentity, Direction] = {}
+    seen = [(change.identity, change.direction) for change in changes if change.identity is not None]
+    seen += [(row.identity, direction) for direction, state in states.items() for row in state.rows]
+    for identity, direction in seen:
+        other = first.setdefault(identity, direction)
+        if other != direction and may_be_same(direction, other):
+            for one, two in ((direction, other), (other, direction)):
+                message = f"{identity[0]} {identity[1]} is in {two} as well, which has the same object types"
+                problems.setdefault(one, [f"{message}; use one spelling"])
+    return problems
