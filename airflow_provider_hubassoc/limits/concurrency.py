@@ -1,4 +1,4 @@
-"""Requests from several threads, kept within HubSpot's ten-second limit.
+"""Concurrent requests that stay within HubSpot's ten-second limit, and their progress.
 
 Source: HubSpot's "API usage guidelines": ``X-HubSpot-RateLimit-*`` headers; 429 with ``policyName``.
 """
@@ -15,25 +15,28 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotRateLimitError
 
 _INTERVAL = 10.0
-"""HubSpot counts requests over this many seconds, unless its headers say otherwise."""
+"""Seconds over which HubSpot counts requests, unless its headers say otherwise."""
 
-_LONGEST_HOLD = 60.0
-_ATTEMPTS = 4
+_LONGEST_PAUSE = 60.0
+_MAX_ATTEMPTS = 4
 
 T = TypeVar("T")
 K = TypeVar("K")
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done ("read", "write", "verify"), how many directions are done, and of how many."""
+"""Called with the work ("read", "write", "verify" ...), the number of directions done, and the number of all."""
 
 MAX_CONCURRENCY = 8
+"""Default number of directions at the same time."""
 
 
 class Pacer:
-    """Lets threads call HubSpot at full speed while there is room, and at the permitted pace when there is little.
+    """Limits the pace of requests from several threads.
 
-    :param client: shared by the threads; it repeats what HubSpot refuses with 429 itself, a few times.
-    :param reserve: requests left at which the pace is slowed down; more than can be on their way at once.
+    They run at full speed while many requests are left, and at HubSpot's permitted rate when few are.
+
+    :param client: shared by the threads; it repeats requests that HubSpot refuses with 429 itself, a few times.
+    :param reserve: number of requests left at which the pace slows down; more than can be in flight at once.
     :param sleep: waits, seconds.
     """
 
@@ -45,24 +48,27 @@ class Pacer:
         self._next_start = 0.0
 
     def call(self, request: Callable[[], T]) -> T:
-        """Make one request when there is room for it.
+        """Make one request when its turn comes.
 
-        A 429 that outlasts the client's own retries holds all threads for HubSpot's interval, then the request is
-        made again: HubSpot has not carried it out. A limit that lasts longer, such as the daily one, is raised.
+        A 429 that outlasts the client's own retries pauses all threads for HubSpot's interval. Then the request is
+        repeated: HubSpot has not carried it out.
+
+        :raises HubSpotRateLimitError: if the limit lasts longer, such as the daily one.
+        :raises HubSpotError: as the request raises it.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             self._wait_for_turn()
             try:
                 return request()
             except HubSpotRateLimitError as error:
                 limit = self._client.rate_limit
-                hold = max(error.retry_after or 0.0, limit.interval if limit else _INTERVAL)
-                too_long = error.policy == "DAILY" or hold > _LONGEST_HOLD
-                # An attempt before the one that was refused may have got through.
-                if attempt == _ATTEMPTS or too_long or error.outcome_unknown:
+                pause = max(error.retry_after or 0.0, limit.interval if limit else _INTERVAL)
+                is_too_long = error.policy == "DAILY" or pause > _LONGEST_PAUSE
+                # HubSpot may have carried out an attempt before the one it refused.
+                if attempt == _MAX_ATTEMPTS or is_too_long or error.outcome_unknown:
                     raise
                 with self._lock:
-                    self._next_start = max(self._next_start, time.monotonic() + hold)
+                    self._next_start = max(self._next_start, time.monotonic() + pause)
         raise AssertionError("unreachable")
 
     def _wait_for_turn(self) -> None:
@@ -71,9 +77,9 @@ class Pacer:
             now = time.monotonic()
             start = max(now, self._next_start)
             if limit is not None and limit.maximum > 0 and limit.remaining <= self._reserve:
-                # At this pace the rolling window never holds more than the maximum.
+                # At this pace HubSpot's rolling window never holds more requests than the maximum.
                 self._next_start = start + limit.interval / limit.maximum
-        self._sleep(max(0.0, start - now))  # also without a wait: it may raise to end the work
+        self._sleep(max(0.0, start - now))  # called even for no time: it may raise to end the work
 
 
 def concurrently(
@@ -83,8 +89,13 @@ def concurrently(
     max_concurrency: int,
     progress: Progress | None,
 ) -> dict[K, T]:
-    """Do the work for every key in a pool of threads; an exception ends it once the running work is done.
+    """Do the work for every key in a pool of threads.
 
+    :param what: name of the work, for ``progress``.
+    :param keys: such as directions.
+    :param work: returns the result for one key. An exception ends everything once the running work is done.
+    :param max_concurrency: number of threads.
+    :param progress: called after each key.
     :return: the results, in the order of the keys.
     """
     if max_concurrency < 1:

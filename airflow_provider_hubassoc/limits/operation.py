@@ -1,8 +1,8 @@
-"""A submitted batch operation: its handle, its status, what to read next, and what to make of what was read.
+"""A batch of limits: what was requested, what HubSpot answered, and what reads have shown since.
 
-HubSpot has no endpoint to ask for the state of a batch of limits. An operation whose status is not terminal is
-followed by a status link, if the answer had one, or else by reading the pair: when all limits asked for are in
-force, the operation is COMPLETE. Operator, sensor and trigger all ask this module; they differ only in how they
+HubSpot has no endpoint for the state of a batch of limits. A batch whose status is not terminal is read from its
+status link, if HubSpot's answer had one, or else by reading the limits of its direction: once all requested limits
+are in force, the batch is COMPLETE. Operator, sensor and trigger all use this module; they differ only in how they
 sleep.
 
 Sources: HubSpot's guide "Associations schema"; published captures of real answers, which show that the HTTP status
@@ -29,6 +29,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
 )
 from airflow_provider_hubassoc.hubspot.models import (
     Action,
+    AssociationCategory,
     AssociationLimit,
     BatchAnswer,
     BatchStatus,
@@ -36,7 +37,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     LimitInput,
     TypeIdentity,
 )
-from airflow_provider_hubassoc.hubspot.object_types import display_name
+from airflow_provider_hubassoc.limits.directions import Direction
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -44,37 +45,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STATUS_LINKS = ("status", "self")
-"""Names under which a batch's ``links`` may lead to its state; others lead to documentation."""
+"""Names of the entries in a batch's ``links`` that may lead to its state; others lead to documentation."""
 
 _TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d{1,10})(?![\w-])")
-"""How HubSpot's errors name an association type: ``<ordinal of the category>-<typeId>``, 0 for HUBSPOT_DEFINED."""
+"""How HubSpot's errors name an association type: ``<ordinal of the category>-<typeId>``; 0 is HUBSPOT_DEFINED."""
 
-_MAX_ERRORS_SHOWN = 5
-"""Errors that are told of one input: those that name none are told of each."""
+_MAX_ERRORS = 5
+"""Maximum number of errors reported for one input; errors that name no input are reported for every input."""
 
-MAX_INPUTS_SHOWN = 10
+_MAX_SHOWN = 10
+"""Maximum number of inputs named in one message."""
 
 
 class OperationHandleError(HubassocError, ValueError):
-    """A value that should be the handle of a batch operation is not one."""
+    """A value that is not the handle of a batch operation."""
 
 
 class BatchOperation(BaseModel):
-    """One batch of limits, as far as it is known by now. Immutable; as plain JSON it is the handle in XCom.
+    """One batch of limits, as far as its state is known. Immutable; its plain JSON is the handle in XCom.
 
     :param action: create, update or purge.
     :param from_object_type: object type as the user spelled it.
     :param to_object_type: the same, for the other side.
-    :param inputs: what was asked for; in an update, an input without a limit expects that there is none.
-    :param status: HubSpot's status, or COMPLETE once a read showed everything in force.
-    :param results: what HubSpot says it has set.
-    :param errors: what HubSpot says against it.
-    :param num_errors: HubSpot's own count of them.
-    :param status_link: where to read the operation's state, if HubSpot said so.
-    :param verify: whether the operation is over only when a read has shown every limit in force.
-    :param in_force: the association types that the latest read of the pair showed as asked for; None before one.
+    :param inputs: the requested limits; in an update, an input without a limit expects that there is none.
+    :param status: HubSpot's status, or COMPLETE once a read showed every requested limit in force.
+    :param results: the limits that HubSpot reports as set.
+    :param errors: the errors that HubSpot reports.
+    :param num_errors: HubSpot's own number of errors.
+    :param status_link: where to read the state of the batch, if HubSpot's answer says so.
+    :param verify: whether the operation is over only when a read has shown every requested limit in force.
+    :param in_force: the association types that the latest read showed as requested; None before the first read.
     :param last_read: the limits of the inputs' association types in that read.
-    :param correlation_id: HubSpot's id of the request that started the operation.
+    :param requested_at: when HubSpot received the batch, as HubSpot writes it.
+    :param started_at: when HubSpot started to process it.
+    :param completed_at: when HubSpot completed it.
+    :param correlation_id: HubSpot's id of the request that sent the batch.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -98,21 +103,19 @@ class BatchOperation(BaseModel):
 
     @model_validator(mode="after")
     def _inputs_fit_the_action(self) -> BatchOperation:
-        # Without this, a handle that lost its limits would be in force where there are none.
-        has_limit = [each.max_to_object_ids is not None for each in self.inputs]
+        # A handle that lost its limits would otherwise count as in force where there are none.
+        has_limit = [limit_input.max_to_object_ids is not None for limit_input in self.inputs]
         if (self.action == "create" and not all(has_limit)) or (self.action == "purge" and any(has_limit)):
-            raise ValueError(
-                f"inputs: maxToObjectIds is needed by create, and not part of purge; this is {self.action}"
-            )
+            raise ValueError(f"inputs: create requires maxToObjectIds and purge forbids it; this is {self.action}")
         return self
 
     # -- from and to plain JSON --
 
     @classmethod
     def from_dict(cls, handle: Any) -> BatchOperation:
-        """Read a handle.
+        """Read a handle that :meth:`to_dict` returned.
 
-        :raises OperationHandleError: if it is not one; the message names the first field that is wrong.
+        :raises OperationHandleError: if it is not a handle; the message names the first wrong field.
         """
         try:
             operation = cls.model_validate(handle)
@@ -128,14 +131,14 @@ class BatchOperation(BaseModel):
         return operation
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the handle: plain JSON, no secrets, with what became of each input as far as it is known."""
+        """Return the handle: plain JSON, no secrets, with the outcome of each input as far as it is known."""
         handle = self.model_dump(mode="json", by_alias=True, exclude={"last_read"} if self.last_read is None else None)
-        handle["inputs"] = [each.to_wire() for each in self.inputs]
-        handle["applied"] = [each.to_wire() for each in self.applied]
+        for name in ("inputs", "applied", "unconfirmed"):
+            handle[name] = [limit_input.to_wire() for limit_input in getattr(self, name)]
         handle["refused"] = [
-            {**each.to_wire(), "errors": [error.to_wire() for error in errors]} for each, errors in self.refused
+            {**limit_input.to_wire(), "errors": [error.to_wire() for error in errors]}
+            for limit_input, errors in self.refused
         ]
-        handle["unconfirmed"] = [each.to_wire() for each in self.unconfirmed]
         return handle
 
     # -- what is known --
@@ -147,7 +150,7 @@ class BatchOperation(BaseModel):
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether every input is applied, and seen in force where that is asked for."""
+        """Whether every input is applied and, with ``verify``, seen in force."""
         if self._all_in_force:
             return True
         is_done = self.status is BatchStatus.COMPLETE and not self._has_errors and len(self.applied) == len(self.inputs)
@@ -155,7 +158,7 @@ class BatchOperation(BaseModel):
 
     @property
     def has_failed(self) -> bool:
-        """Whether HubSpot has refused the operation or part of it, and will do no more about it."""
+        """Whether HubSpot has refused all or part of the batch and will not process it further."""
         if self._all_in_force:
             return False
         if self.status is BatchStatus.CANCELED:
@@ -169,66 +172,72 @@ class BatchOperation(BaseModel):
 
     @property
     def applied(self) -> list[LimitInput]:
-        """The inputs that HubSpot reports as done, or that a read showed in force."""
-        return [each for each in self.inputs if self._is_applied(each)]
+        """The inputs that HubSpot reports as applied, or that a read showed in force."""
+        return [limit_input for limit_input in self.inputs if self._is_applied(limit_input)]
 
     @property
     def refused(self) -> list[tuple[LimitInput, list[ErrorDetail]]]:
-        """The inputs HubSpot will not apply, each with the errors that speak of it."""
-        named = {each.identity: [error for error in self.errors if _speaks_of(error, each)] for each in self.inputs}
-        # Before the end, an error that names no input says nothing about any one of them.
+        """The inputs that HubSpot will not apply, each with the errors that concern it."""
+        named = {
+            limit_input.identity: [error for error in self.errors if _names_type(error, limit_input)]
+            for limit_input in self.inputs
+        }
+        # Before the end, an error that names no input says nothing about any single input.
         general = [
             error
             for error in self.errors
             if self.status.is_terminal and not any(error in errors for errors in named.values())
         ]
-        canceled = self.status is BatchStatus.CANCELED
+        changed = self.changed
         refused = []
-        for each in self.inputs:
-            errors = (named[each.identity] or general)[:_MAX_ERRORS_SHOWN]
-            if not errors and each.identity in self.changed:
-                message = f"HubSpot set {self.changed[each.identity]} instead of {each.max_to_object_ids}"
-                errors = [ErrorDetail(message=message)]
-            if not self._is_applied(each) and (errors or canceled):
-                refused.append((each, errors))
+        for limit_input in self.inputs:
+            errors = (named[limit_input.identity] or general)[:_MAX_ERRORS]
+            if not errors and limit_input.identity in changed:
+                limit = changed[limit_input.identity]
+                errors = [ErrorDetail(message=f"HubSpot set {limit} instead of {limit_input.max_to_object_ids}")]
+            if not self._is_applied(limit_input) and (errors or self.status is BatchStatus.CANCELED):
+                refused.append((limit_input, errors))
         return refused
 
     @property
     def unconfirmed(self) -> list[LimitInput]:
-        """The inputs about which nothing is known yet."""
-        refused = {each.identity for each, _ in self.refused}
-        return [each for each in self.inputs if not self._is_applied(each) and each.identity not in refused]
+        """The inputs that are neither applied nor refused, as far as is known."""
+        known = {limit_input.identity for limit_input, _ in self.refused}
+        known |= {limit_input.identity for limit_input in self.applied}
+        return [limit_input for limit_input in self.inputs if limit_input.identity not in known]
 
     @property
     def changed(self) -> dict[TypeIdentity, int]:
-        """The limits that HubSpot set to another value than asked for.
+        """The limits that HubSpot set to another value than the requested one.
 
-        A read alone proves nothing, because it may show an old value for minutes. So HubSpot's own results of the
-        completed batch have to report the other value, and a read has to show the same one.
+        A read alone proves nothing, because reads may show an old value for minutes. So both HubSpot's results of the
+        completed batch and a read have to show the same other value.
         """
         if self.status is not BatchStatus.COMPLETE or self.action == "purge":
             return {}
-        shown = {limit.identity: limit.max_to_object_ids for limit in self.last_read or ()}
+        current = self._last_limits
         changed = {}
-        for each in self.inputs:
-            reported = {result.max_to_object_ids for result in self.results if result.identity == each.identity}
-            limit = shown.get(each.identity)
-            if limit is not None and limit != each.max_to_object_ids and reported == {limit}:
-                changed[each.identity] = limit
+        for limit_input in self.inputs:
+            limit = current.get(limit_input.identity)
+            if limit not in (None, limit_input.max_to_object_ids) and self._reported(limit_input) == {limit}:
+                changed[limit_input.identity] = limit
         return changed
 
     @property
     def missing(self) -> list[str]:
-        """What is not seen in force, one text each: ``HUBSPOT_DEFINED 279: is 3, should be 5``."""
-        applied = {each.identity for each in self.applied} if not self.verify else set()
-        applied |= set(self.in_force or ())
-        shown = {limit.identity: limit.max_to_object_ids for limit in self.last_read or ()}
+        """One text for each input not seen in force: ``HUBSPOT_DEFINED 279: is 3, should be 5``."""
+        done = set(self.in_force or ())
+        if not self.verify:
+            done |= {limit_input.identity for limit_input in self.applied}
+        current = self._last_limits
         texts = []
-        for each in self.inputs:
-            if each.identity not in applied:
-                current = "not read yet" if self.last_read is None else f"is {_limit(shown.get(each.identity))}"
+        for limit_input in self.inputs:
+            if limit_input.identity not in done:
+                is_now = f"is {_limit_text(current.get(limit_input.identity))}"
                 texts.append(
-                    f"{each.category.value} {each.type_id}: {current}, should be {_limit(each.max_to_object_ids)}"
+                    f"{limit_input.category.value} {limit_input.type_id}:"
+                    f" {'not read yet' if self.last_read is None else is_now},"
+                    f" should be {_limit_text(limit_input.max_to_object_ids)}"
                 )
         return texts
 
@@ -240,20 +249,28 @@ class BatchOperation(BaseModel):
     def _all_in_force(self) -> bool:
         return self.in_force is not None and {each.identity for each in self.inputs} <= set(self.in_force)
 
-    def _is_applied(self, each: LimitInput) -> bool:
-        if self.in_force is not None and each.identity in self.in_force:
-            return True
-        if self.action == "purge":
-            # HubSpot answers a purge without results; where there are some, the limit in them may be the old one.
-            is_complete = self.status is BatchStatus.COMPLETE and not self._has_errors
-            return is_complete or any(result.identity == each.identity for result in self.results)
-        told = {result.max_to_object_ids for result in self.results if result.identity == each.identity}
-        return told == {each.max_to_object_ids}  # results that contradict one another confirm nothing
+    @property
+    def _last_limits(self) -> dict[TypeIdentity, int | None]:
+        """The limits that the latest read showed."""
+        return {limit.identity: limit.max_to_object_ids for limit in self.last_read or ()}
 
-    # -- what to read next, and what to make of it --
+    def _reported(self, limit_input: LimitInput) -> set[int | None]:
+        """Return the limits that HubSpot's results report for the association type of an input."""
+        return {result.max_to_object_ids for result in self.results if result.identity == limit_input.identity}
+
+    def _is_applied(self, limit_input: LimitInput) -> bool:
+        if self.in_force is not None and limit_input.identity in self.in_force:
+            return True
+        reported = self._reported(limit_input)
+        if self.action == "purge":
+            # HubSpot answers a purge without results; if there are some, they may hold the old limit.
+            return bool(reported) or (self.status is BatchStatus.COMPLETE and not self._has_errors)
+        return reported == {limit_input.max_to_object_ids}  # results that contradict each other confirm nothing
+
+    # -- what to read next, and what a read changes --
 
     def with_answer(self, answer: BatchAnswer) -> BatchOperation:
-        """Take in HubSpot's answer to the batch, or the state read from its status link."""
+        """Return the operation with HubSpot's answer to the batch, or the state read from its status link."""
         links = {name.lower(): link for name, link in answer.links.items()}
         status_link = next((links[name] for name in _STATUS_LINKS if isinstance(links.get(name), str)), None)
         return self.model_copy(
@@ -271,66 +288,66 @@ class BatchOperation(BaseModel):
         )
 
     def with_limits(self, limits: Sequence[AssociationLimit]) -> BatchOperation:
-        """Take in a read of the pair's limits: all asked for in force means COMPLETE."""
+        """Return the operation with a read of its direction; COMPLETE if every requested limit is in force.
+
+        :param limits: all limits of the direction.
+        """
+        requested = {limit_input.identity: limit_input.max_to_object_ids for limit_input in self.inputs}
         actual = {limit.identity: limit.max_to_object_ids for limit in limits}
-        in_force = [each.identity for each in self.inputs if actual.get(each.identity) == each.max_to_object_ids]
-        asked = {each.identity for each in self.inputs}
-        last_read = [limit for limit in limits if limit.identity in asked]
+        in_force = [identity for identity, limit in requested.items() if actual.get(identity) == limit]
+        last_read = [limit for limit in limits if limit.identity in requested]
         read = self.model_copy(update={"in_force": in_force, "last_read": last_read})
         return read.model_copy(update={"status": BatchStatus.COMPLETE}) if read._all_in_force else read
 
     def without_status_link(self) -> BatchOperation:
-        """Give up on a status link that cannot be read; the pair is read from now on."""
+        """Return the operation without its status link, so that its direction is read from now on."""
         return self.model_copy(update={"status_link": None})
 
     @property
     def link_to_read(self) -> str | None:
-        """The link to read next; None if the pair is to be read."""
+        """The link to read next; None if the direction is to be read."""
         return None if self.status.is_terminal else self.status_link
 
-    # -- what to tell --
+    # -- what to show --
 
     @property
-    def direction(self) -> str:
-        """The direction for people: ``contacts -> companies``."""
-        return f"{display_name(self.from_object_type)} -> {display_name(self.to_object_type)}"
+    def direction(self) -> Direction:
+        """The direction, as the user spelled it."""
+        return Direction(self.from_object_type, self.to_object_type)
 
     def direction_in(self, connection_name: str | None) -> str:
         """Return the direction with the connection, if there is one: ``contacts -> companies (connection x)``."""
-        return f"{self.direction} (connection {connection_name})" if connection_name else self.direction
+        return f"{self.direction} (connection {connection_name})" if connection_name else str(self.direction)
 
     @property
     def title(self) -> str:
-        """What was asked for: ``the update of limits contacts -> companies: HUBSPOT_DEFINED 279 (max 5)``."""
-        shown = ", ".join(describe(each) for each in self.inputs[:MAX_INPUTS_SHOWN])
-        more = f" and {len(self.inputs) - MAX_INPUTS_SHOWN} more" if len(self.inputs) > MAX_INPUTS_SHOWN else ""
-        return f"the {self.action} of limits {self.direction}: {shown}{more}"
+        """The batch in a sentence: ``the update batch for contacts -> companies: HUBSPOT_DEFINED 279 (max 5)``."""
+        return f"the {self.action} batch for {self.direction}: {join_first(list(map(describe, self.inputs)), ', ')}"
 
     def raise_for_failure(self, connection_name: str | None = None) -> None:
         """Raise if the operation has failed.
 
         :param connection_name: id of the connection, for the message.
-
         :raises HubSpotOperationError: names each refused input with HubSpot's reason, and what was applied.
         """
         if not self.has_failed:
             return
+        batch = f"the {self.action} batch for {self.direction_in(connection_name)}"
         if self.status is BatchStatus.CANCELED:
-            verb = "canceled"
+            event = f"HubSpot canceled {batch}"
+        elif self._has_errors:
+            event = f"HubSpot refused part of {batch}"
         else:
-            verb = "refused part of" if self._has_errors else "changed limits in"
-        lines = [
-            f"HubSpot {verb} the {self.action} of limits {self.direction_in(connection_name)}:"
-            f" {len(self.applied)} of {len(self.inputs)} applied."
-        ]
-        for each, errors in self.refused:
-            if each.identity in self.changed:
-                lines.append(f"Not applied {describe(each)}: {errors[0].message}.")
-                continue
-            reasons = "; ".join(_reason(error) for error in errors) or "HubSpot gave no reason"
-            lines.append(f"Refused {describe(each)}: {reasons}.")
-        lines += [f"Applied {describe(each)}." for each in self.applied]
-        lines += [f"Not confirmed {describe(each)}." for each in self.unconfirmed]
+            event = f"HubSpot set other limits than requested by {batch}"
+        lines = [f"{event}: {len(self.applied)} of {len(self.inputs)} applied."]
+        for limit_input, errors in self.refused:
+            if limit_input.identity in self.changed:
+                lines.append(f"Not applied {describe(limit_input)}: {errors[0].message}.")
+            else:
+                reasons = "; ".join(map(_reason, errors)) or "HubSpot gave no reason"
+                lines.append(f"Refused {describe(limit_input)}: {reasons}.")
+        lines += [f"Applied {describe(limit_input)}." for limit_input in self.applied]
+        lines += [f"Unconfirmed {describe(limit_input)}." for limit_input in self.unconfirmed]
         first = self.errors[0] if self.errors else ErrorDetail()
         raise HubSpotOperationError(
             "\n".join(lines),
@@ -346,9 +363,9 @@ def submit(client: HubSpotClient, operation: BatchOperation, *, resend: bool = F
 
     :param client: of the portal.
     :param operation: what to send.
-    :param resend: True if an earlier attempt may have sent the same batch; used by ``create`` only.
+    :param resend: True if an earlier attempt may have sent the same batch; only ``create`` uses it.
     :return: the operation with HubSpot's answer.
-    :raises HubSpotError: if HubSpot did not accept the batch, or its answer is unknown.
+    :raises HubSpotError: if HubSpot refused the request, or its answer is unknown.
     """
     answer = client.send_batch(
         operation.action, operation.from_object_type, operation.to_object_type, operation.inputs, resend=resend
@@ -357,14 +374,14 @@ def submit(client: HubSpotClient, operation: BatchOperation, *, resend: bool = F
 
 
 def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
-    """Read an operation's state once: from its status link, or else from the limits of the pair.
+    """Read the state of a batch once: from its status link, or else from the limits of its direction.
 
-    A link that cannot be read does not end the wait: the pair is read instead. One that will never lead to a state
-    is given up.
+    If the link cannot be read, the direction is read instead. A link with a permanent error is not read again.
 
-    :param client: of the portal that the operation was sent to.
-    :param operation: as it is known so far.
-    :raises HubSpotError: if it cannot be read.
+    :param client: of the portal that the batch was sent to.
+    :param operation: its state so far.
+    :return: the operation with what was read.
+    :raises HubSpotError: if neither can be read.
     """
     if operation.link_to_read:
         try:
@@ -372,21 +389,26 @@ def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
         except (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotUnavailableError):
             raise
         except HubSpotError as error:
-            log.info("The operation's status link cannot be read, reading the pair instead: %s", error)
+            log.info("The status link of the batch could not be read; reading the limits instead: %s", error)
             if not error.retryable:
                 operation = operation.without_status_link()
     return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
 
 
-def _limit(limit: int | None) -> str:
-    """Write a limit for people."""
+def describe(limit_input: LimitInput) -> str:
+    """Return an input as text: ``HUBSPOT_DEFINED 279 (max 5)``."""
+    limit = "" if limit_input.max_to_object_ids is None else f" (max {limit_input.max_to_object_ids})"
+    return f"{limit_input.category.value} {limit_input.type_id}{limit}"
+
+
+def join_first(texts: Sequence[str], separator: str) -> str:
+    """Join the first texts, and say how many are left out."""
+    more = f"{separator.rstrip()} and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
+    return f"{separator.join(texts[:_MAX_SHOWN])}{more}"
+
+
+def _limit_text(limit: int | None) -> str:
     return "unlimited" if limit is None else str(limit)
-
-
-def describe(each: LimitInput) -> str:
-    """Name one input for people: ``HUBSPOT_DEFINED 279 (max 5)``."""
-    limit = "" if each.max_to_object_ids is None else f" (max {each.max_to_object_ids})"
-    return f"{each.category.value} {each.type_id}{limit}"
 
 
 def _reason(error: ErrorDetail) -> str:
@@ -394,8 +416,8 @@ def _reason(error: ErrorDetail) -> str:
     return f"{error.message or 'no message'}{f' [{kind}]' if kind else ''}"
 
 
-def _speaks_of(error: ErrorDetail, each: LimitInput) -> bool:
-    """Whether an error names this association type: in its message, or else in its context."""
+def _names_type(error: ErrorDetail, limit_input: LimitInput) -> bool:
+    """Return whether an error names the association type of an input: in its message, or else in its context."""
     named = _TYPE_IN_ERROR.findall(error.message) or _TYPE_IN_ERROR.findall(str(error.context.get("type", "")))
-    is_hubspots = each.category.value == "HUBSPOT_DEFINED"
-    return any(int(type_id) == each.type_id and (ordinal == "0") == is_hubspots for ordinal, type_id in named)
+    is_hubspots = limit_input.category is AssociationCategory.HUBSPOT_DEFINED
+    return any(int(type_id) == limit_input.type_id and (ordinal == "0") == is_hubspots for ordinal, type_id in named)

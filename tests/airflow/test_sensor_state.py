@@ -232,7 +232,7 @@ def test_the_log_says_what_is_waited_for_and_each_change(
     airflow.run(sensor(operation=submit(inputs=INPUTS[:1])))
     log = capsys.readouterr().out
     assert (
-        "Waiting for the create of limits contacts -> companies: HUBSPOT_DEFINED 279 (max 5)"
+        "Waiting for the create batch for contacts -> companies: HUBSPOT_DEFINED 279 (max 5)"
         " (connection hubspot_default)" in log
     )
     assert log.count("The batch contacts -> companies (connection hubspot_default) changed from P") in (1, 2)
@@ -246,7 +246,7 @@ def test_the_triggers_log_says_the_same(
     with caplog.at_level(logging.INFO):
         airflow.run(sensor("deferrable", operation=submit(inputs=INPUTS[:1])))
     told = [each.getMessage() for each in caplog.records if each.name == "airflow_provider_hubassoc.triggers"]
-    assert told[0].startswith("Waiting for the create of limits contacts -> companies")
+    assert told[0].startswith("Waiting for the create batch for contacts -> companies")
     assert any("to COMPLETE after" in each for each in told)
     assert len(told) <= 4
 

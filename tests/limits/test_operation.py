@@ -152,7 +152,7 @@ def test_a_failure_names_everything() -> None:
     with pytest.raises(HubSpotOperationError) as failure:
         judged.raise_for_failure()
     assert str(failure.value) == (
-        "HubSpot refused part of the create of limits contacts -> companies: 1 of 2 applied.\n"
+        "HubSpot refused part of the create batch for contacts -> companies: 1 of 2 applied.\n"
         "Refused HUBSPOT_DEFINED 279 (max 5): 0-279 is not a valid association type between CONTACT and COMPANY"
         " [VALIDATION_ERROR].\n"
         "Applied USER_DEFINED 35 (max 3). (category VALIDATION_ERROR, correlation id c-9)"
@@ -331,7 +331,8 @@ def test_a_limit_that_hubspot_changed_is_a_failure_once_a_read_confirms_it() -> 
     with pytest.raises(HubSpotOperationError) as failure:
         changed.raise_for_failure("sandbox")
     assert str(failure.value).startswith(
-        "HubSpot changed limits in the update of limits contacts -> companies (connection sandbox): 0 of 1 applied.\n"
+        "HubSpot set other limits than requested by the update batch for contacts -> companies (connection sandbox):"
+        " 0 of 1 applied.\n"
         "Not applied HUBSPOT_DEFINED 279 (max 5): HubSpot set 3 instead of 5."
     )
 

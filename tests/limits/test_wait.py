@@ -170,7 +170,7 @@ def test_failed_reads_in_a_row_end_the_wait_as_a_failed_poll(error: HubSpotError
     wait = wait_for(max_poll_failures=3)
     for _ in range(2):
         wait.poll(failing(error))
-    with pytest.raises(HubSpotPollError, match="failed 3 times in a row; the operation itself may have succeeded"):
+    with pytest.raises(HubSpotPollError, match="failed 3 times in a row; the batch itself may have succeeded"):
         wait.poll(failing(error))
     assert wait.operation == PENDING
 
@@ -195,7 +195,9 @@ def test_the_time_hubspot_names_is_waited_for_once() -> None:
 def test_a_wait_ends_if_hubspot_asks_for_more_time_than_is_left() -> None:
     wait = wait_for(timeout=600.0, waited=500.0)
     wait.poll(failing(HubSpotRateLimitError("x", retry_after=200)))
-    with pytest.raises(HubSpotPollError, match=r"for 200 s, .* 99\.\d+ s left; the operation .* succeeded") as error:
+    with pytest.raises(
+        HubSpotPollError, match=r"pause of 200 s, .* ends in 99\.\d+ s\. The batch .* succeeded"
+    ) as error:
         wait.next_delay()
     assert error.value.retry_after == 200
 

@@ -1,16 +1,16 @@
-"""The order in which the limits of one direction are changed: the fewest requests that never break HubSpot's rule.
+"""Batches and their order for the limits of one direction: the fewest requests that never break HubSpot's rule.
 
-The rule: a label's limit is never above the object limit, if that is set. It has to hold after every request and, as
-HubSpot does not say in which order it goes through a batch, after every input of a batch in any order.
+The rule: the limit of a label is never above the object limit, if there is one. It has to hold after every request
+and, because HubSpot does not document the order of inputs within a batch, after every input of a batch in any order.
 
-- Purges come first, in one request. To remove a limit never breaks the rule, and leaves fewer to mind.
-- All other labels can go into one request with the object limit, unless their limit would meet the other state of
-  the object limit halfway: a label that is still at or above the lowered object limit goes before it, and one that
-  goes to or above the object limit still in force goes after it. Halfway even "at" is avoided, because HubSpot's
-  documentation contradicts itself on whether a label's limit may equal the object limit.
+- Purges come first, in one request: removing a limit never breaks the rule.
+- All label limits share one request with the object limit, unless the order within the batch could matter. A label
+  whose current limit is at or above a lowered object limit goes before it. A label whose new limit is at or above
+  the current object limit goes after it. "At" is included because HubSpot's documentation contradicts itself on
+  whether the limit of a label may equal the object limit.
 
 If the portal keeps the rule at the start, the object limit is either raised (then nothing goes before it) or lowered
-(then nothing goes after it): at most a purge and two more requests for a direction.
+(then nothing goes after it). So a direction needs at most a purge and two more requests.
 
 Sources: HubSpot's changelog "Introducing custom association limits for Associations API" (the rule).
 """
@@ -28,8 +28,8 @@ from airflow_provider_hubassoc.limits.plan.model import Change
 class Step:
     """One batch.
 
-    :param action: what is sent.
-    :param changes: what it changes.
+    :param action: the batch endpoint.
+    :param changes: the changes it makes.
     """
 
     action: Action
@@ -43,29 +43,38 @@ def steps(changes: Sequence[Change]) -> list[Step]:
     """
     writes = [change for change in changes if change.is_write]
     purges = [change for change in writes if change.action == "purge"]
-    rest = [change for change in writes if change.action != "purge"]
-    top = next((change for change in rest if change.unlabeled), None)
-    before = [change for change in rest if top is not None and _must_go_before(change, top)]
-    after = [change for change in rest if change not in before and top is not None and _must_go_after(change, top)]
-    together = [change for change in rest if change not in before and change not in after]
-    found = [Step("purge", purges)] if purges else []
-    return found + [Step(_action(batch), batch) for batch in (before, together, after) if batch]
+    to_set = [change for change in writes if change.action != "purge"]
+    object_limit = next((change for change in to_set if change.unlabeled), None)
+    before: list[Change] = []
+    together: list[Change] = []
+    after: list[Change] = []
+    for change in to_set:
+        if object_limit is None or change is object_limit:
+            together.append(change)
+        elif _must_go_before(change, object_limit):
+            before.append(change)
+        elif _must_go_after(change, object_limit):
+            after.append(change)
+        else:
+            together.append(change)
+    batches = [Step("purge", purges)] if purges else []
+    return batches + [Step(_action(batch), batch) for batch in (before, together, after) if batch]
 
 
-def _must_go_before(label: Change, top: Change) -> bool:
-    """Whether the new object limit is not above the label's present limit."""
-    return label is not top and label.current is not None and top.target is not None and label.current >= top.target
+def _must_go_before(label: Change, object_limit: Change) -> bool:
+    """Return whether the label's current limit is at or above the new object limit."""
+    return label.current is not None and object_limit.target is not None and label.current >= object_limit.target
 
 
-def _must_go_after(label: Change, top: Change) -> bool:
-    """Whether the label's new limit is not below the present object limit."""
-    return label is not top and label.target is not None and top.current is not None and label.target >= top.current
+def _must_go_after(label: Change, object_limit: Change) -> bool:
+    """Return whether the label's new limit is at or above the current object limit."""
+    return label.target is not None and object_limit.current is not None and label.target >= object_limit.current
 
 
 def _action(batch: Sequence[Change]) -> Action:
-    """Return the endpoint for limits that are set.
+    """Return the endpoint that sets the limits of a batch.
 
-    HubSpot's update also creates limits that are missing (seen in production by others, API version 2026-09), so new
-    and changed limits share a request. A batch of nothing but new limits uses create, which is documented for it.
+    HubSpot's update also creates missing limits (seen in production by others, API version 2026-09), so new and
+    changed limits share a request. A batch of new limits only uses create, which is documented for it.
     """
     return "create" if all(change.current is None for change in batch) else "update"

@@ -118,10 +118,10 @@ class _LabelCreation:
         found = {side: {row.identity for row in self._rows[side[0]] if row.label == side[1]} for side in label.sides}
         if all(len(identities) == 1 for identities in found.values()):
             self.types |= {label_side(*side): next(iter(identities)) for side, identities in found.items()}
-            return Outcome(label, "applied", "the portal has it already")
+            return Outcome(label, "applied", "the portal already has it")
         side, inverse_side = label.sides
         if found[side]:
-            reason = f"the portal has a label {show(label.label)} now, with another text on its other side"
+            reason = f"the portal now has a label {show(label.label)} with another text on its other side"
             return Outcome(label, "refused", reason, retryable=True)
         for direction, text in label.sides:
             if near := look_alikes(text, self._rows[direction]):
@@ -142,19 +142,25 @@ class _LabelCreation:
         if outcome is not None:
             return outcome
         if error.outcome_unknown:
-            return Outcome(label, status, f"the portal does not show it ({error})", retryable=True)
+            reason = f"HubSpot did not confirm it, and the portal does not show it ({error})"
+            return Outcome(label, status, reason, retryable=True)
         if "already exists" not in error.message:
             return Outcome.from_error(label, status, error)
+        return self._judge_taken_name(label, error)
+
+    def _judge_taken_name(self, label: NewLabel, error: HubSpotError) -> Outcome:
+        """Find out which label has the internal name, where HubSpot refused a label because of it."""
         present = {row.label for row in self._rows[label.direction]}
         if candidates := [text for text in label.candidates if text in present]:
-            return Outcome.from_error(label, status, error, f"{_name_taken(label, candidates)} ({error})")
-        if self._resend:  # an earlier attempt may have created it, and reads need not show it yet
-            return Outcome(label, "unconfirmed", f"the portal does not show it yet ({error})", retryable=True)
-        if label.name in usual_names(label):  # no label of another pair has this name, so it was created just now
+            return Outcome.from_error(label, "refused", error, f"{_name_taken(label, candidates)} ({error})")
+        if self._resend:
+            reason = f"an earlier try may have created it, but the portal does not show it yet ({error})"
+            return Outcome(label, "unconfirmed", reason, retryable=True)
+        if label.name in usual_names(label):  # no label of another pair has this name: it was created just now
             reason = f"another sync has created it since the plan was made ({error})"
-            return Outcome(label, status, reason, retryable=True)
-        reason = f"another label has the internal name {label.name}; give this one another `name` in the file"
-        return Outcome.from_error(label, status, error, f"{reason} ({error})")
+            return Outcome(label, "refused", reason, retryable=True)
+        reason = f"another label has the internal name {label.name}; give this label another `name` in the file"
+        return Outcome.from_error(label, "refused", error, f"{reason} ({error})")
 
     def _read(self, direction: Direction) -> list[AssociationLabel]:
         return self._session.call(lambda client: client.get_labels(*direction))
@@ -186,6 +192,6 @@ class _LabelCreation:
 def _name_taken(label: NewLabel, candidates: Sequence[str]) -> str:
     texts = " or ".join(map(show, candidates))
     return (
-        f"HubSpot has a label with the internal name {label.name} already, which was probably renamed to {texts}: "
-        f"adopt it (write {texts} in the file), rename it back in HubSpot, or give this label another `name`"
+        f"the portal already has a label with the internal name {label.name}, probably renamed to {texts}:"
+        f" adopt it (write {texts} in the file), rename it back in HubSpot, or give this label another `name`"
     )

@@ -116,7 +116,7 @@ class ApplyReport:
 
     @property
     def summary(self) -> str:
-        """One line: ``Applied 3 of 4: 1 refused. Settled.``"""
+        """The report in one line, such as "Applied 3 of 4: 1 refused. Settled."."""
         wrong = skipped_directions(len(self.unread), len(self.unfit))
         if not self.outcomes:
             head = "Nothing to apply in the others" if wrong else "Nothing to apply"

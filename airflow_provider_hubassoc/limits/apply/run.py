@@ -113,14 +113,14 @@ def _with_types(
             continue
         identity = types.get(label_side(change.direction, change.label))
         if identity is None:
-            reason = "its label was not created, or its number could not be read"
+            reason = "its label was not created, or its type id could not be read"
             outcomes.append(Outcome(change, "not attempted", reason))
             continue
         change = change.model_copy(update={"category": identity[0], "type_id": identity[1]})
         if is_sendable(identity):
             known.append(change)
         else:
-            reason = "HubSpot gave its label a type that this package cannot send"
+            reason = "HubSpot gave its label an association type that cannot be sent in a batch"
             outcomes.append(Outcome(change, "refused", reason, retryable=False))
     return known, outcomes
 

@@ -13,7 +13,7 @@ from airflow_provider_hubassoc.limits.concurrency import Pacer, Progress, concur
 from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh
 from airflow_provider_hubassoc.limits.wait import Wait
 
-INTERRUPTED = "interrupted before HubSpot's answer was known"
+INTERRUPTED = "interrupted before HubSpot answered"
 
 _POLL_INTERVAL = 1.0
 _MAX_POLL_INTERVAL = 5.0
@@ -46,13 +46,13 @@ class ApplySession:
 
     @property
     def stopped(self) -> str | None:
-        """Why nothing more is to be sent: an error that every further request would meet; None to go on."""
-        return None if self._fatal is None else f"stopped: {self._fatal}"
+        """Why nothing more is sent: an error that affects every request; None as long as there is none."""
+        return None if self._fatal is None else f"stopped, because every further request would fail: {self._fatal}"
 
     def call(self, request: Callable[[HubSpotClient], T]) -> T:
         """Make one request when the rate limit has room for it.
 
-        :raises HubSpotError: if it failed. One that every further request would meet stops the apply.
+        :raises HubSpotError: if it failed. An error that affects every request stops the apply.
         """
         try:
             return self._pacer.call(lambda: request(self._client))
@@ -78,7 +78,7 @@ class ApplySession:
         return concurrently(what, keys, work, self._max_concurrency, self._progress)
 
     def publish(self, outcomes: Sequence[Outcome]) -> None:
-        """Hand outcomes to the caller of the apply, one thread at a time."""
+        """Pass outcomes to the caller of the apply, one thread at a time."""
         if self._on_outcomes is not None:
             with self._lock:
                 self._on_outcomes(outcomes)

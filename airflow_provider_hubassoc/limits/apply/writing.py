@@ -69,7 +69,7 @@ class DirectionWriter:
             self._session.publish(done)
             outcomes += done
             if any(outcome.status != "applied" for outcome in done):
-                obstacle = "a change that has to come before it is not applied"
+                obstacle = "a change that has to come first is not applied"
         return outcomes
 
     def _send(self, step: Step) -> list[Outcome]:
@@ -98,7 +98,7 @@ class DirectionWriter:
         return _outcomes(step, wait.operation)
 
     def _judge_refusal(self, step: Step, operation: BatchOperation) -> list[Outcome]:
-        """Judge a refused batch by what the portal holds: somebody may have changed it since the plan was made."""
+        """Compare a refused batch with the portal, which somebody may have changed since the plan was made."""
         try:
             limits = self._session.call(lambda client: client.get_limits(*self._direction))
             operation = operation.with_limits(limits)
@@ -132,7 +132,7 @@ class DirectionWriter:
         return any(
             in_force.get(identity) not in self._values.get(identity, {None})
             for identity in in_force.keys() | self._values.keys()
-            if identity not in operation.changed  # HubSpot made another value of what was asked for
+            if identity not in operation.changed  # HubSpot itself set another limit than requested
         )
 
     def _has_lost_label(self, refused: Iterable[TypeIdentity | None]) -> bool:
@@ -169,7 +169,7 @@ def _outcomes(step: Step, operation: BatchOperation) -> list[Outcome]:
         elif identity in refused:
             errors = refused[identity]
             reason = "; ".join(error.message for error in errors) or "HubSpot gave no reason"
-            # The plan saw no limit there, whatever reads show at the moment.
+            # The plan saw no limit there, so the portal has changed, even if reads do not show it yet.
             is_outdated = operation.action == "create" and any("already" in error.message for error in errors)
             outcomes.append(Outcome(change, "refused", reason, retryable=is_outdated))
         else:
