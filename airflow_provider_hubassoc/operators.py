@@ -278,7 +278,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         from airflow_provider_hubassoc.limits.operation import BatchOperation, submit
 
         asked = BatchOperation(
-            action=self.action,  # type: ignore[arg-type]  # parse_inputs has checked it
+            action=self.action,  # type: ignore[arg-type]  # parse_inputs checks it
             from_object_type=self.from_object_type,
             to_object_type=self.to_object_type,
             inputs=inputs,
@@ -312,11 +312,11 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            check_inputs,
             check_seconds,
             connection_id,
             is_none,
             parse_boolean,
-            parse_inputs,
             stripped,
         )
 
@@ -325,7 +325,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
         with mistakes.collected():
             inputs = materialized(self.inputs)
-            parse_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
+            check_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
         if is_none(self.timeout):
             self.timeout = None
         intervals = ["poll_interval", "max_poll_interval", *(["timeout"] if self.timeout is not None else [])]
@@ -600,7 +600,6 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
     # -- arguments --
 
     def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
-        from airflow_provider_hubassoc.limits.config import load_config
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
             check_seconds,
@@ -635,6 +634,8 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
         is_data = self.config is not None and not isinstance(self.config, (str, PurePath))
         if is_data and _all_known(self.config, is_known):
+            from airflow_provider_hubassoc.limits.config import load_config
+
             with mistakes.collected():
                 load_config(self.config)
 

@@ -211,11 +211,11 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         """Check and convert what is known of the arguments."""
         from airflow_provider_hubassoc.limits.inputs import (
             check_count,
+            check_inputs,
             check_seconds,
             connection_id,
             from_text,
             parse_boolean,
-            parse_inputs,
             stripped,
         )
 
@@ -225,7 +225,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         if self.from_object_type is not None and self.inputs is not None:
             pair = (self.from_object_type, self.to_object_type)
             with mistakes.collected():
-                parse_inputs(*pair, materialized(self.inputs), self.action, is_known=is_known)
+                check_inputs(*pair, materialized(self.inputs), self.action, is_known=is_known)
         else:
             mistakes.convert(self, ["operation"], from_text, is_known)
         # Airflow allows 0: read without a pause, or once.

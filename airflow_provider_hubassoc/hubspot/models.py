@@ -9,34 +9,19 @@ Source: HubSpot's guide "Associations schema" and published captures of real ans
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from airflow_provider_hubassoc.hubspot.constants import MAX_INT32 as MAX_INT32
+from airflow_provider_hubassoc.hubspot.constants import Action as Action
+from airflow_provider_hubassoc.hubspot.constants import AssociationCategory as AssociationCategory
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity as TypeIdentity
 from airflow_provider_hubassoc.hubspot.parsing import MAX_TEXT
-
-Action = Literal["create", "update", "purge"]
-"""Action of a batch; the last part of the path of HubSpot's batch endpoints."""
 
 MAX_ERRORS = 500
 """Maximum number of errors kept from one answer; a request has at most 100 inputs."""
-
-MAX_INT32 = 2**31 - 1
-"""Largest ``typeId`` and ``maxToObjectIds``: HubSpot types both as int32."""
-
-TypeIdentity = tuple[str, int]
-"""(category, typeId): the identity of an association type. ``typeId`` alone is ambiguous: HubSpot numbers its own
-types and those of the portal independently."""
-
-
-class AssociationCategory(str, Enum):
-    """Origin of an association type."""
-
-    HUBSPOT_DEFINED = "HUBSPOT_DEFINED"
-    USER_DEFINED = "USER_DEFINED"
-    INTEGRATOR_DEFINED = "INTEGRATOR_DEFINED"
-    WORK = "WORK"
 
 
 class BatchStatus(str, Enum):

@@ -1,9 +1,10 @@
-"""Checks the inputs of a batch before the first request, and names every mistake at once."""
+"""Check and convert arguments before the first request, and name every mistake at once.
+
+Every DAG file with an operator of this package runs these checks, so this module imports no models.
+"""
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 import numbers
 import operator
@@ -11,26 +12,30 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_hubassoc.errors import HubassocError
-from airflow_provider_hubassoc.hubspot.models import MAX_INT32, Action, AssociationCategory, LimitInput, TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import ACTIONS, MAX_INT32, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.object_types import is_object_type
 from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
+from airflow_provider_hubassoc.limits.text_data import data_from_text
 
-_CATEGORIES = [category.value for category in AssociationCategory]
-_BOOLEAN = TypeAdapter(bool)
+if TYPE_CHECKING:
+    from airflow_provider_hubassoc.hubspot.models import LimitInput
+
+PASS_DATA = (
+    'pass the data itself: task.output or task.output["key"], or set render_template_as_native_obj=True on the DAG'
+)
+"""What to do where a template has turned data into text."""
+
+_CATEGORIES = tuple(category.value for category in AssociationCategory)
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "t", "y", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "f", "n", "0"), False),
+}
 _DIGITS = re.compile(r"([-+]?(?:0|[1-9][0-9]{0,17}))(?:\.0{1,20})?")
 _HUGE = 10**18
 _OBJECT_TYPE_EXPECTED = "must be a HubSpot object type such as 'contacts' or '0-1'"
-_MAX_TEXT = 1_000_000
-_MAX_DEPTH = 20
-_STRINGS = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
-# What is left of data when its strings are "0": brackets and constants. No operators, no calls, no names.
-_DATA = re.compile(r"(?:[\[\]{}(),:]|(?<![\w)}\]])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<!\w)(?:None|True|False)(?!\w))*")
-ACTIONS: tuple[Action, ...] = ("create", "update", "purge")
 
 
 class LimitInputsError(HubassocError, ValueError):
@@ -45,24 +50,39 @@ class LimitInputsError(HubassocError, ValueError):
         super().__init__("\n".join([f"{count} in the arguments for HubSpot's association limits:", *problems]))
 
 
-def parse_inputs(
+# -- the inputs of a batch --
+
+
+def parse_inputs(from_object_type: Any, to_object_type: Any, inputs: Any, action: Any) -> list[LimitInput]:
+    """Check the arguments of one batch and return its inputs as models. Parameters as :func:`check_inputs`.
+
+    :raises LimitInputsError: with every mistake that can be seen without asking HubSpot.
+    """
+    # Not at the top: parsing a DAG file needs the checks only, and the models are expensive to import.
+    from airflow_provider_hubassoc.hubspot.models import LimitInput
+
+    checked = check_inputs(from_object_type, to_object_type, inputs, action)
+    return [LimitInput.model_validate(limit_input) for limit_input in checked]
+
+
+def check_inputs(
     from_object_type: Any,
     to_object_type: Any,
     inputs: Any,
     action: Any,
     *,
     is_known: Callable[[Any], bool] = lambda value: True,
-) -> list[LimitInput]:
+) -> list[dict[str, Any]]:
     """Check the arguments of one batch.
 
-    :param from_object_type: object type in any spelling that HubSpot takes; see :func:`object_type` for sending it.
+    :param from_object_type: object type in any spelling that HubSpot accepts; blanks around it are ignored.
     :param to_object_type: the same, for the other side.
     :param inputs: list of ``{"category", "typeId", "maxToObjectIds"}``; for purge without ``maxToObjectIds``.
-        Whole numbers may come in any form that :func:`whole_number` takes.
+        Whole numbers may have any form that :func:`whole_number` accepts.
     :param action: ``create``, ``update`` or ``purge``.
-    :param is_known: False for values that are not what they will be, such as a template before it is rendered;
-        nothing is said against them, and the inputs that hold them are not returned.
-    :return: the inputs, ready to be sent.
+    :param is_known: False for values that may still change, such as a template before it is rendered. They are not
+        checked, and the inputs that hold them are not returned.
+    :return: the inputs in HubSpot's format.
     :raises LimitInputsError: with every mistake that can be seen without asking HubSpot.
     """
     problems = [
@@ -72,30 +92,119 @@ def parse_inputs(
     ]
     if is_known(action) and action not in ACTIONS:
         problems.append(f"action: must be one of {', '.join(ACTIONS)}, got {_shown(action)}")
-    raws: Sequence[Any] = ()
+    items: Sequence[Any] = ()
     if is_known(inputs):
         try:
-            raws = _listed(inputs)
+            items = _list_of_inputs(inputs)
         except LimitInputsError as error:
             problems += error.problems
 
-    parsed: dict[int, LimitInput] = {}
-    for index, raw in enumerate(raws):
-        found, mistakes = _parse_input(f"inputs[{index}]", raw, action, is_known)
+    checked: dict[int, dict[str, Any]] = {}
+    for index, item in enumerate(items):
+        if not is_known(item):
+            continue
+        limit_input, mistakes = _check_input(f"inputs[{index}]", item, action, is_known)
         problems += mistakes
-        if found:
-            parsed[index] = found
-    problems += _duplicates(parsed)
-    problems += _above_object_limit(parsed, stripped(from_object_type), stripped(to_object_type))
+        if limit_input:
+            checked[index] = limit_input
+    problems += _duplicates(checked)
+    problems += _above_object_limit(checked, stripped(from_object_type), stripped(to_object_type))
     if problems:
         raise LimitInputsError(problems)
-    return list(parsed.values())
+    return list(checked.values())
+
+
+def _list_of_inputs(inputs: Any) -> Sequence[Any]:
+    inputs = from_text("inputs", inputs)
+    if isinstance(inputs, str):
+        raise LimitInputsError([f"inputs: must be a list, got str {_shown(inputs)}; {PASS_DATA}"])
+    if not isinstance(inputs, (list, tuple)):
+        raise LimitInputsError([f"inputs: must be a list, got {type(inputs).__name__}"])
+    if not inputs:
+        raise LimitInputsError(["inputs: must hold at least one input"])
+    return inputs
+
+
+def _check_input(
+    where: str, item: Any, action: Any, is_known: Callable[[Any], bool]
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Check one input.
+
+    :param where: its place, for messages.
+    :return: the input in HubSpot's format, None if part of it is wrong or not known; and the mistakes.
+    """
+    if not isinstance(item, Mapping) and hasattr(item, "to_wire"):  # a LimitInput
+        item = item.to_wire()
+    if not isinstance(item, Mapping):
+        return None, [f"{where}: must be a mapping, got {type(item).__name__}"]
+    required = ["category", "typeId"] + (["maxToObjectIds"] if action in ("create", "update") else [])
+    # An unknown or wrong action may or may not need a limit.
+    allowed = required if action in ACTIONS else [*required, "maxToObjectIds"]
+    problems = [f"{where}.{key}: is missing" for key in required if key not in item]
+    problems += [
+        f"{where}.{_shown(key)}: is not part of an input{f' of {action}' if action in ACTIONS else ''}"
+        f" ({', '.join(allowed)})"
+        for key in item
+        if key not in allowed
+    ]
+    category = item.get("category")
+    category = category.value if isinstance(category, AssociationCategory) else stripped(category)
+    if "category" in item and is_known(category) and category not in _CATEGORIES:
+        problems.append(f"{where}.category: must be one of {', '.join(_CATEGORIES)}, got {_shown(category)}")
+    found: dict[str, int] = {}
+    for key in allowed[1:]:
+        number = whole_number(item.get(key))
+        if number is not None and 1 <= number <= MAX_INT32:
+            found[key] = number
+        elif key in item and is_known(item[key]):
+            problems.append(f"{where}.{key}: must be a whole number from 1 to {MAX_INT32}, got {_shown(item[key])}")
+    if problems or category not in _CATEGORIES or any(key not in found for key in required[1:]):
+        return None, problems
+    return {"category": category, **found}, []
+
+
+def _identity(limit_input: Mapping[str, Any]) -> TypeIdentity:
+    return limit_input["category"], limit_input["typeId"]
+
+
+def _duplicates(checked: dict[int, dict[str, Any]]) -> list[str]:
+    first: dict[TypeIdentity, int] = {}
+    return [
+        f"inputs[{index}]: repeats inputs[{first[identity]}]: {identity[0]} {identity[1]}"
+        for index, identity in ((index, _identity(limit_input)) for index, limit_input in checked.items())
+        if first.setdefault(identity, index) != index
+    ]
+
+
+def _above_object_limit(checked: dict[int, dict[str, Any]], from_object_type: Any, to_object_type: Any) -> list[str]:
+    """Find label limits above the object limit. Source: HubSpot's changelog "Introducing custom association limits".
+
+    Equal limits are left to HubSpot: its documents contradict one another about them.
+    """
+    if not (is_object_type(from_object_type) and is_object_type(to_object_type)):
+        return []
+    limits = {_identity(each): each["maxToObjectIds"] for each in checked.values() if "maxToObjectIds" in each}
+    if len(set(limits.values())) < 2:
+        return []  # without the table of association types, which takes time to load
+    unlabeled = unlabeled_type_id(Direction(from_object_type, to_object_type))
+    object_limit = limits.get((AssociationCategory.HUBSPOT_DEFINED.value, unlabeled)) if unlabeled else None
+    if object_limit is None:
+        return []
+    return [
+        f"inputs[{index}].maxToObjectIds: {limit_input['maxToObjectIds']} is above the object limit of {object_limit}"
+        f" (HUBSPOT_DEFINED {unlabeled}) in the same batch; HubSpot wants label limit <= object limit"
+        for index, limit_input in checked.items()
+        if limit_input.get("maxToObjectIds", 0) > object_limit
+    ]
+
+
+# -- single arguments --
 
 
 def parse_seconds(values: Mapping[str, Any]) -> dict[str, float]:
     """Check arguments that are lengths of time.
 
-    :param values: name -> seconds as a number, a string of one (as Jinja renders it), or a timedelta.
+    :param values: name -> seconds as a number, as text (as Jinja renders it), or as a timedelta.
     :return: name -> seconds, all above zero.
     :raises LimitInputsError: naming every argument that is none of these.
     """
@@ -107,7 +216,7 @@ def parse_seconds(values: Mapping[str, Any]) -> dict[str, float]:
             number = math.nan if is_odd_text else _seconds(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if type(value).__name__ in ("bool", "bool_") or not 0 < number < math.inf:
+        if _is_boolean(value) or not 0 < number < math.inf:
             problems.append(f"{name}: must be a number of seconds above 0, got {_shown(value)}")
         seconds[name] = number
     if problems:
@@ -130,7 +239,7 @@ def check_seconds(name: str, value: Any) -> float:
 def check_count(name: str, value: Any) -> int:
     """Return an argument that is a number of things.
 
-    :param value: a whole number of at least 1 as :func:`whole_number` takes it.
+    :param value: a whole number of at least 1, as :func:`whole_number` accepts it.
     :raises LimitInputsError: if it is none.
     """
     number = whole_number(value)
@@ -140,33 +249,33 @@ def check_count(name: str, value: Any) -> int:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return the whole number that a value means, None if it means none. The one rule for arguments and files.
+    """Return the whole number that a value means; None if it means none. Arguments and files share this rule.
 
-    Any kind of number without a fraction will do: int, Decimal, numpy.int64, 279.0. So will its digits as text with
-    blanks around them, as Jinja renders it: ``"279"``, ``"279.0"``. Everything that reads as something else in other
-    places is refused: booleans, ``0x10``, ``1_000``, ``010``, ``1e3``, digits of other scripts.
+    Accepted are numbers of any type without a fraction (int, Decimal, numpy.int64, 279.0), and their digits as text,
+    as Jinja renders them, with blanks around them: ``"279"``, ``"279.0"``. Everything that other programs read as
+    something else is refused: booleans, ``0x10``, ``1_000``, ``010``, ``1e3``, digits of other scripts.
     """
     if isinstance(value, str):
-        return _from_digits(value)
-    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # numpy's is no bool of Python's
+        digits = _DIGITS.fullmatch(value.strip())
+        return int(digits[1]) if digits else None
+    if _is_boolean(value):
         return None
     try:
         if not isinstance(value, numbers.Number):
             value = operator.index(value)
-        # The bound first: Decimal("1e999999999") as an int would fill the memory.
+        # Check the size first: Decimal("1e999999999") as an int would fill the memory.
         is_whole = abs(value) < _HUGE and int(value) == value
         return int(value) if is_whole else None
     except (TypeError, ValueError, ArithmeticError):
         return None
 
 
-def _from_digits(text: str) -> int | None:
-    found = _DIGITS.fullmatch(text.strip())
-    return int(found[1]) if found else None
+def _is_boolean(value: Any) -> bool:
+    return type(value).__name__ in ("bool", "bool_")  # numpy's boolean is no subclass of Python's
 
 
 def stripped(value: Any) -> Any:
-    """Return text without the blanks and line breaks at its ends, everything else as it is."""
+    """Return text without the white space at its ends, and everything else unchanged."""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -192,9 +301,9 @@ def portal_name(name: str, value: Any) -> str | int:
 
 
 def object_type(value: Any) -> str:
-    """Return an object type as it is sent: what :func:`parse_inputs` accepts, without blanks around it.
+    """Return an object type as it is sent to HubSpot, without blanks around it.
 
-    :raises LimitInputsError: if it is none.
+    :raises LimitInputsError: if :func:`check_inputs` would refuse it.
     """
     if not is_object_type(stripped(value)):
         raise LimitInputsError([f"object type: {_OBJECT_TYPE_EXPECTED}, got {_shown(value)}"])
@@ -202,63 +311,20 @@ def object_type(value: Any) -> str:
 
 
 def from_text(name: str, value: Any) -> Any:
-    """Return the dict or list that a text is of, everything else as it is.
+    """Return the dict or list that a text stands for, and everything else unchanged.
 
-    Without native rendering Jinja turns an XCom into its text in Python's spelling (``[{'typeId': 279}]``). That, and
-    JSON, can be read back. Text that begins with neither ``{`` nor ``[`` is returned as it is.
+    Without native rendering, Jinja turns an XCom into its text in Python (``[{'typeId': 279}]``). Such text, and JSON,
+    is read back. Text that begins with neither ``{`` nor ``[`` is returned unchanged.
 
     :param name: of the argument, for the error.
-    :raises LimitInputsError: if the text is of no plain data, with the two ways to pass the data itself.
+    :raises LimitInputsError: if the text is not plain data; it says how to pass the data itself.
     """
     if not isinstance(value, str) or value.strip()[:1] not in ("{", "["):
         return value
     try:
-        return parse_python(value)
+        return data_from_text(value)
     except ValueError:
         raise LimitInputsError([f"{name}: cannot be read from the text {_shown(value)}; {PASS_DATA}"]) from None
-
-
-PASS_DATA = (
-    'pass the data itself: task.output or task.output["key"], or set render_template_as_native_obj=True on the DAG'
-)
-"""What to do where a template has turned data into text."""
-
-
-def parse_python(text: str) -> Any:
-    """Read a dict or a list from JSON, or from its text in Python.
-
-    :raises ValueError: if it is neither, or too large or too deep.
-    """
-    text = text.strip()
-    # Bounded first: Python's parser may take the interpreter down with it.
-    bare = "".join(_STRINGS.sub("0", text).split())
-    depth = deepest = 0
-    for char in bare:
-        depth += (char in "[{(") - (char in ")}]")
-        deepest = max(deepest, depth)
-    if len(text) > _MAX_TEXT or deepest > _MAX_DEPTH:
-        raise ValueError("too large or too deep")
-    try:
-        return json.loads(text, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError):
-        pass
-    if not _DATA.fullmatch(bare):
-        raise ValueError("not plain data")
-    try:
-        tree = ast.parse(text, mode="eval")
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Dict):
-                _without_duplicates([(ast.literal_eval(key), None) for key in node.keys if key])
-        return ast.literal_eval(tree)
-    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError("not plain data") from error
-
-
-def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is given twice")
-    return found
 
 
 def is_none(value: Any) -> bool:
@@ -272,96 +338,18 @@ def parse_boolean(name: str, value: Any, *, optional: bool = False) -> bool | No
     :param name: of the argument, for the error.
     :param value: a boolean; 1 or 0; or text in any case: true, yes, on, t, y, 1 or false, no, off, f, n, 0.
         Jinja renders a boolean as ``True`` or ``False``.
-    :param optional: accept None, and the text that Jinja renders for it.
+    :param optional: also accept None, and the text that Jinja renders for it.
     :raises LimitInputsError: for everything else; the message names the argument.
     """
     if optional and is_none(value):
         return None
-    try:
-        return _BOOLEAN.validate_python(stripped(value))
-    except ValidationError:
+    if _is_boolean(value):
+        return bool(value)
+    meaning = _BOOLEANS.get(value.strip().lower() if isinstance(value, str) else str(whole_number(value)))
+    if meaning is None:
         allowed = "true or false" + (", or None" if optional else "")
-        raise LimitInputsError([f"{name}: must be {allowed}, got {_shown(value)}"]) from None
-
-
-def _listed(inputs: Any) -> Sequence[Any]:
-    inputs = from_text("inputs", inputs)
-    if isinstance(inputs, str):
-        raise LimitInputsError([f"inputs: must be a list, got str {_shown(inputs)}; {PASS_DATA}"])
-    if not isinstance(inputs, (list, tuple)):
-        raise LimitInputsError([f"inputs: must be a list, got {type(inputs).__name__}"])
-    if not inputs:
-        raise LimitInputsError(["inputs: must hold at least one input"])
-    return inputs
-
-
-def _parse_input(
-    where: str, raw: Any, action: Any, is_known: Callable[[Any], bool]
-) -> tuple[LimitInput | None, list[str]]:
-    if not is_known(raw):
-        return None, []
-    if isinstance(raw, LimitInput):
-        raw = raw.to_wire()
-    if not isinstance(raw, Mapping):
-        return None, [f"{where}: must be a mapping, got {type(raw).__name__}"]
-    wanted = ["category", "typeId"] + (["maxToObjectIds"] if action in ("create", "update") else [])
-    # What an action that is not known yet, or not right, does with a limit cannot be said.
-    allowed = wanted if action in ACTIONS else [*wanted, "maxToObjectIds"]
-    problems = [f"{where}.{key}: is missing" for key in wanted if key not in raw]
-    problems += [
-        f"{where}.{_shown(key)}: is not part of an input{f' of {action}' if action in ACTIONS else ''}"
-        f" ({', '.join(allowed)})"
-        for key in raw
-        if key not in allowed
-    ]
-    category = raw.get("category")
-    category = category.value if isinstance(category, AssociationCategory) else stripped(category)
-    if "category" in raw and is_known(category) and category not in _CATEGORIES:
-        problems.append(f"{where}.category: must be one of {', '.join(_CATEGORIES)}, got {_shown(category)}")
-    numbers: dict[str, int] = {}
-    for key in allowed[1:]:
-        number = _int32(raw.get(key))
-        if number is not None:
-            numbers[key] = number
-        elif key in raw and is_known(raw[key]):
-            problems.append(f"{where}.{key}: must be a whole number from 1 to {MAX_INT32}, got {_shown(raw[key])}")
-    if problems or category not in _CATEGORIES or any(key not in numbers for key in wanted[1:]):
-        return None, problems
-    return LimitInput.model_validate({"category": category, **numbers}), []
-
-
-def _int32(value: Any) -> int | None:
-    number = whole_number(value)
-    return number if number is not None and 1 <= number <= MAX_INT32 else None
-
-
-def _duplicates(parsed: dict[int, LimitInput]) -> list[str]:
-    first: dict[TypeIdentity, int] = {}
-    return [
-        f"inputs[{index}]: repeats inputs[{first[each.identity]}]: {each.category.value} {each.type_id}"
-        for index, each in parsed.items()
-        if first.setdefault(each.identity, index) != index
-    ]
-
-
-def _above_object_limit(parsed: dict[int, LimitInput], from_object_type: Any, to_object_type: Any) -> list[str]:
-    """Find label limits above the object limit. Source: HubSpot's changelog "Introducing custom association limits".
-
-    Equality is left to HubSpot: its documents contradict one another there.
-    """
-    if not (is_object_type(from_object_type) and is_object_type(to_object_type)):
-        return []
-    unlabeled = unlabeled_type_id(Direction(from_object_type, to_object_type))
-    by_type = {each.identity: each.max_to_object_ids for each in parsed.values()}
-    object_limit = by_type.get((AssociationCategory.HUBSPOT_DEFINED.value, unlabeled)) if unlabeled else None
-    if object_limit is None:
-        return []
-    return [
-        f"inputs[{index}].maxToObjectIds: {each.max_to_object_ids} is above the object limit of {object_limit}"
-        f" (HUBSPOT_DEFINED {unlabeled}) in the same batch; HubSpot wants label limit <= object limit"
-        for index, each in parsed.items()
-        if each.max_to_object_ids is not None and each.max_to_object_ids > object_limit
-    ]
+        raise LimitInputsError([f"{name}: must be {allowed}, got {_shown(value)}"])
+    return meaning
 
 
 _repr = reprlib.Repr()
@@ -371,8 +359,9 @@ _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozens
 
 
 def _shown(value: Any) -> str:
+    """Return the value for a message, shortened."""
     try:
-        text = _repr.repr(value)  # bounded: what a few lines of nested YAML aliases give has no end
+        text = _repr.repr(value)  # its size is bounded, unlike that of a few lines of nested YAML aliases
     except ValueError:  # Python writes out no integer of more than some thousand digits
         return f"a huge {type(value).__name__}"
     return text if len(text) <= 60 else text[:59] + "…"

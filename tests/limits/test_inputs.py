@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.models import AssociationCategory, LimitInput
-from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
+from airflow_provider_hubassoc.limits.inputs import LimitInputsError, check_inputs, parse_inputs, parse_seconds
 
 
 def limit(type_id: Any = 279, maximum: Any = 5, category: Any = "HUBSPOT_DEFINED") -> dict[str, Any]:
@@ -20,7 +20,7 @@ def limit(type_id: Any = 279, maximum: Any = 5, category: Any = "HUBSPOT_DEFINED
 
 def problems(*args: Any, **options: Any) -> list[str]:
     with pytest.raises(LimitInputsError) as error:
-        parse_inputs(*args, **options)
+        check_inputs(*args, **options)
     for problem in error.value.problems:
         assert problem in str(error.value)
     return error.value.problems
@@ -217,7 +217,7 @@ class Unknown:
     ],
 )
 def test_nothing_is_said_against_what_is_not_known_yet(args: Any) -> None:
-    parse_inputs(*args, is_known=is_known)
+    check_inputs(*args, is_known=is_known)
 
 
 def test_what_is_known_is_checked_beside_what_is_not() -> None:

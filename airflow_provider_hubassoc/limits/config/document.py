@@ -24,8 +24,9 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from airflow_provider_hubassoc.limits.config.syntax import explain, find_slip
-from airflow_provider_hubassoc.limits.inputs import PASS_DATA, parse_python
+from airflow_provider_hubassoc.limits.inputs import PASS_DATA
 from airflow_provider_hubassoc.limits.problems import _HUGE, ConfigError, DataPath, Place, Problem, show, show_path
+from airflow_provider_hubassoc.limits.text_data import data_from_text
 
 MAX_BYTES = 1_000_000
 """Largest file that is read. A limit takes about 30 bytes."""
@@ -147,7 +148,7 @@ def _parse_data(text: str, source: str) -> Document:
         return _parse(source, "")
     data = None
     with contextlib.suppress(ValueError):
-        data = parse_python(text)
+        data = data_from_text(text)
     if isinstance(data, Mapping):
         return Document(_plain(data, (), count()))
     try:
