@@ -21,11 +21,8 @@ from pydantic_core import PydanticSerializationError
 
 from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.errors import (
-    HubSpotAuthenticationError,
     HubSpotError,
     HubSpotOperationError,
-    HubSpotRateLimitError,
-    HubSpotUnavailableError,
 )
 from airflow_provider_hubassoc.hubspot.models import (
     Action,
@@ -386,9 +383,9 @@ def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
     if operation.link_to_read:
         try:
             return operation.with_answer(client.get_status(operation.link_to_read, operation.action))
-        except (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotUnavailableError):
-            raise
         except HubSpotError as error:
+            if not error.specific_to_path:
+                raise
             log.info("The status link of the batch could not be read; reading the limits instead: %s", error)
             if not error.retryable:
                 operation = operation.without_status_link()
