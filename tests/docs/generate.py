@@ -1,4 +1,4 @@
-"""Write the generated sections of the documentation: ``python -m tests.docs.generate``.
+"""Write the generated parts of the documentation: ``python -m tests.docs.generate``.
 
 A section stands between two comments in a page, ``<!-- generated: NAME -->`` and ``<!-- /generated: NAME -->``.
 `test_generated.py` fails if a section is out of date.
@@ -23,6 +23,7 @@ from airflow_provider_hubassoc import cli
 from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.limits.config import json_schema
 from airflow_provider_hubassoc.simulator import __main__ as simulator
+from tests.docs import pictures
 from tests.faults import catalogue
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,8 +42,9 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Return the arguments and options of a command, without ``--help``."""
-    return [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    """Return the arguments of a command, then its options, without ``--help``."""
+    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    return sorted(actions, key=lambda action: bool(action.option_strings))
 
 
 def commands() -> str:
@@ -71,7 +73,8 @@ def _spelling(action: argparse.Action) -> str:
         return f"`{action.metavar or action.dest}`"
     value = ""
     if action.nargs != 0:
-        value = f" {action.metavar or ' or '.join(map(str, action.choices or ())) or action.dest.upper()}"
+        name = action.dest.upper().rpartition("_")[2]  # STALE_SECONDS: SECONDS
+        value = f" {action.metavar or ' or '.join(map(str, action.choices or ())) or name}"
     return ", ".join(f"`{option}{value}`" for option in action.option_strings)
 
 
@@ -181,7 +184,7 @@ ADVICE = {
 _RETRIED_SOMETIMES = {
     "HubSpotAuthenticationError": "if the token has worked before",
     "ConfigError": "if the file is missing or empty",
-    "ApplyError": "if every reason is transient",
+    "ApplyError": "if some of it may succeed later",
 }
 
 
@@ -271,9 +274,10 @@ def updated(page: str) -> str:
 
 
 def main() -> None:
-    """Write all generated sections."""
+    """Write all generated sections, and the picture of a plan."""
     for page in SECTIONS:
         (DOCS / page).write_text(updated(page), "utf-8")
+    pictures.PICTURE.write_text(pictures.picture(), "utf-8")
 
 
 if __name__ == "__main__":

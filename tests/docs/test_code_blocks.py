@@ -114,12 +114,19 @@ def test_json_is_valid(block: CodeBlock) -> None:
 
 def commands(block: CodeBlock) -> Iterator[list[str]]:
     """Yield the words of each command in a block, without the variables before it."""
-    for line in re.sub(r"\\\n", " ", block.code).split("\n\n") if "'" in block.code else block.code.splitlines():
-        words = shlex.split(line, comments=True)
+    command = ""
+    for line in block.code.splitlines():
+        command += f"{line}\n"
+        try:
+            words = shlex.split(command, comments=True)
+        except ValueError:  # the quotation continues in the next line
+            continue
+        command = ""
         while words and _ASSIGNMENT.match(words[0]):
             words = words[1:]
         if words:
             yield words
+    assert not command, "a quotation has no end"
 
 
 def make_targets() -> set[str]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docs import generate
+from tests.docs import generate, pictures
 
 
 @pytest.mark.parametrize("page", generate.SECTIONS)
 def test_generated_sections_are_up_to_date(page: str) -> None:
     text = (generate.DOCS / page).read_text("utf-8")
     assert text == generate.updated(page), "run: python -m tests.docs.generate"
+
+
+def test_the_picture_shows_what_a_plan_looks_like_today() -> None:
+    drawn = pictures.PICTURE.read_text("utf-8")
+    assert pictures.visible_text(drawn) == pictures.visible_text(pictures.picture()), (
+        "run: python -m tests.docs.generate"
+    )
 
 
 def test_every_error_has_advice() -> None:
