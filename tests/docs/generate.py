@@ -98,6 +98,8 @@ _PLACES = {
 }
 """Heading -> where its keys are in the JSON Schema."""
 
+_READING_ORDER = ("from", "to", "category", "typeId", "limit")
+
 
 def models() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield a heading and the JSON Schema of each object in a file."""
@@ -146,10 +148,18 @@ def _example(key: str, schema: dict[str, Any]) -> str:
     examples = schema.get("examples") or ([schema["const"]] if "const" in schema else [])
     if not examples:
         return ""
-    text = yaml.safe_dump({key: examples[0]}, default_flow_style=None, sort_keys=False, width=1000).strip()
-    if "\n" in text:
-        text = yaml.safe_dump({key: examples[0]}, default_flow_style=True, sort_keys=False, width=1000).strip()[1:-1]
-    return f"`{text}`"
+    text = yaml.safe_dump({key: _in_reading_order(examples[0])}, default_flow_style=True, sort_keys=False, width=1000)
+    return f"`{text.strip()[1:-1]}`"
+
+
+def _in_reading_order(value: Any) -> Any:
+    """Return an example with its keys in the order in which people write them; a JSON Schema sorts them."""
+    if isinstance(value, list):
+        return [_in_reading_order(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    keys = sorted(value, key=lambda key: _READING_ORDER.index(key) if key in _READING_ORDER else len(_READING_ORDER))
+    return {key: _in_reading_order(value[key]) for key in keys}
 
 
 # -- errors ----------------------------------------------------------------------------------------------------
