@@ -35,6 +35,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     TypeIdentity,
 )
 from airflow_provider_hubassoc.limits.directions import Direction
+from airflow_provider_hubassoc.limits.wording import limit_text
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -230,11 +231,11 @@ class BatchOperation(BaseModel):
         texts = []
         for limit_input in self.inputs:
             if limit_input.identity not in done:
-                is_now = f"is {_limit_text(current.get(limit_input.identity))}"
+                is_now = f"is {limit_text(current.get(limit_input.identity))}"
                 texts.append(
                     f"{limit_input.category.value} {limit_input.type_id}:"
                     f" {'not read yet' if self.last_read is None else is_now},"
-                    f" should be {_limit_text(limit_input.max_to_object_ids)}"
+                    f" should be {limit_text(limit_input.max_to_object_ids)}"
                 )
         return texts
 
@@ -244,7 +245,7 @@ class BatchOperation(BaseModel):
 
     @property
     def _all_in_force(self) -> bool:
-        return self.in_force is not None and {each.identity for each in self.inputs} <= set(self.in_force)
+        return self.in_force is not None and {limit_input.identity for limit_input in self.inputs} <= set(self.in_force)
 
     @property
     def _last_limits(self) -> dict[TypeIdentity, int | None]:
@@ -402,10 +403,6 @@ def join_first(texts: Sequence[str], separator: str) -> str:
     """Join the first texts, and say how many are left out."""
     more = f"{separator.rstrip()} and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
     return f"{separator.join(texts[:_MAX_SHOWN])}{more}"
-
-
-def _limit_text(limit: int | None) -> str:
-    return "unlimited" if limit is None else str(limit)
 
 
 def _reason(error: ErrorDetail) -> str:
