@@ -38,7 +38,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         action.choices for action in cli.build_parser()._actions if isinstance(action, argparse._SubParsersAction)
     )
     # The simulator has a parser of its own.
-    return {**commands, "simulator": simulator._parser("hubassoc simulator")}
+    return {**commands, "simulator": simulator.build_parser("hubassoc simulator")}
 
 
 def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
