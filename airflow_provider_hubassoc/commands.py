@@ -20,7 +20,8 @@ from airflow_provider_hubassoc.hubspot.object_types import is_object_type
 from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpotSettings
 from airflow_provider_hubassoc.limits.apply import Outcome, apply_plan
 from airflow_provider_hubassoc.limits.config import LimitsConfig, check_config, schema_text
-from airflow_provider_hubassoc.limits.config.document import MAX_BYTES, SUFFIXES, read
+from airflow_provider_hubassoc.limits.config.sources import SUFFIXES, read
+from airflow_provider_hubassoc.limits.config.yaml_text import MAX_BYTES
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.build import build_plan
 from airflow_provider_hubassoc.limits.plan.model import Plan
@@ -30,7 +31,7 @@ from airflow_provider_hubassoc.limits.problems import ConfigError, Place, Proble
 from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
 from airflow_provider_hubassoc.limits.targets import check_targets, narrowed, parse_target
 from airflow_provider_hubassoc.limits.wording import count_of, limit_text, one_line
-from airflow_provider_hubassoc.terminal import DONE, ERROR, PENDING, Interruption, UsageError, say
+from airflow_provider_hubassoc.terminal import DONE, ERROR, INTERRUPTED, PENDING, Interruption, UsageError, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,8 +70,8 @@ class Command:
         """What the connection in use is called, for messages."""
 
     @property
-    def account(self) -> str:
-        """What an interrupted command has done so far."""
+    def progress(self) -> str:
+        """What the command has done so far, for a user who interrupts it."""
         if not self._writes:
             return _NOTHING_CHANGED
         return (
@@ -239,6 +240,16 @@ class Command:
             _refuse_limits_file(output)
         self._write(output, schema_text())
         return DONE
+
+    def demo(self) -> int:
+        """Run a DAG in Airflow against a simulated portal."""
+        from airflow_provider_hubassoc.demo import run_demo
+
+        try:
+            return DONE if run_demo(self._document, canceled=self._options.canceled, log=self._options.log) else ERROR
+        except KeyboardInterrupt:
+            say("Interrupted.")
+            os._exit(INTERRUPTED)  # what an interrupted Airflow runs at exit may hang, and prints tracebacks
 
     # -- connection --
 

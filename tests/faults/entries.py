@@ -326,10 +326,10 @@ def _names_a_field(model: type[BaseModel], prefix: str) -> Callable[[Any, Any], 
 
 _WHOLE = (
     "is empty",
-    "larger than",
-    "holds more than",
-    "nested too deeply",
-    "is not a file of association limits",
+    "is larger than",
+    "contains more than",
+    "is nested too deeply",
+    "is not a limits file",
     "is not UTF-8",
 )
 
@@ -810,7 +810,7 @@ ENTRIES = [
         | st.binary(),
         _plan,
         (ValueError,),
-        _begins("not a plan: ", "The plan does not fit the portal any more"),
+        _begins("not a plan: ", "The portal has changed since the plan was made"),
     ),
     Entry("event", mutated(EVENT) | mutated(ERROR_EVENT) | json_values, _event, (HubSpotError,), _is_the_event_s_error),
     Entry(
