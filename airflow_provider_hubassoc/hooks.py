@@ -213,19 +213,13 @@ class HubSpotHook(BaseHook):
 
 
 def _test_failure(error: HubSpotError) -> str:
-    from airflow_provider_hubassoc.hubspot.errors import (
-        HubSpotAuthenticationError,
-        HubSpotMissingScopesError,
-        HubSpotSettingsError,
-        HubSpotTLSError,
-        HubSpotUnavailableError,
-    )
+    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
 
-    if isinstance(error, (HubSpotAuthenticationError, HubSpotMissingScopesError)):
+    if error.rejects_token:
         return "Could not verify the access token"
     if isinstance(error, HubSpotSettingsError):
         return "Nothing was sent"
-    if isinstance(error, (HubSpotTLSError, HubSpotUnavailableError)) and error.status is None:
+    if error.unanswered:
         return "Could not reach HubSpot, so the access token was not checked"
     return "HubSpot did not say whether the access token is valid"
 
@@ -266,14 +260,16 @@ def settings_of(
     try:
         settings = HubSpotSettings.parse(_values_of(connection))
     except HubSpotSettingsError as error:
-        error.connection = conn_id
-        if "password (access token): is missing" in error.message and (hint := _misplaced_token(connection)):
-            error.message += f" {hint}"
-        del connection  # a traceback with local variables must not show its secrets, neither here nor below
-        raise error.with_traceback(None) from None
-    if warnings is not None:
-        warnings += _unknown_keys(connection)
-    return settings
+        message = error.message
+        if "password (access token): is missing" in message and (hint := _misplaced_token(connection)):
+            message = f"{message} {hint}"
+        failure = error.replace(message=message, connection=conn_id)
+    else:
+        if warnings is not None:
+            warnings += _unknown_keys(connection)
+        return settings
+    del connection  # a traceback with local variables must not show its secrets
+    raise failure
 
 
 def _misplaced_token(connection: Connection) -> str | None:

@@ -18,6 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from airflow_provider_hubassoc.hubspot.errors import HubSpotRefusedAnswerError
+
 MAX_HEADER_BYTES = 256 * 1024
 """Maximum size of the headers of one answer, interim answers included; HubSpot's are about two kilobytes."""
 
@@ -110,14 +112,10 @@ class BoundedAdapter(HTTPAdapter):
         return manager
 
 
-class BodyTooLargeError(Exception):
-    """The body of an answer is larger than :data:`MAX_BODY_BYTES`."""
-
-
 def read_body(response: requests.Response) -> bytes:
     """Read the body of an answer.
 
-    :raises BodyTooLargeError: if it is larger than :data:`MAX_BODY_BYTES`.
+    :raises HubSpotRefusedAnswerError: if it is larger than :data:`MAX_BODY_BYTES`.
     :raises requests.RequestException: if it breaks off.
     """
     body = response.content if response.raw.closed else b""  # a hook of requests, such as tracing, may have read it
@@ -125,7 +123,10 @@ def read_body(response: requests.Response) -> bytes:
         while part := response.raw.read1(64 * 1024, decode_content=True):
             body += part
             if len(body) > MAX_BODY_BYTES:
-                raise BodyTooLargeError
+                raise HubSpotRefusedAnswerError(
+                    f"HubSpot's answer is larger than {MAX_BODY_BYTES} bytes and is not read",
+                    status=response.status_code,
+                )
     except ReadTimeoutError as error:  # same conversion as in requests, whose iter_content() cannot read any size
         raise requests.ConnectionError(error) from None
     except HTTPError as error:

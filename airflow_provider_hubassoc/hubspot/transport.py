@@ -25,12 +25,7 @@ from requests.utils import get_environ_proxies
 from airflow_provider_hubassoc import __version__
 from airflow_provider_hubassoc.hubspot.answers import parse_body
 from airflow_provider_hubassoc.hubspot.auth import Auth, auth_from
-from airflow_provider_hubassoc.hubspot.bounded_http import (
-    MAX_BODY_BYTES,
-    BodyTooLargeError,
-    BoundedAdapter,
-    read_body,
-)
+from airflow_provider_hubassoc.hubspot.bounded_http import BoundedAdapter, read_body
 from airflow_provider_hubassoc.hubspot.error_mapping import from_exception, from_refused_refresh, from_response
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
@@ -292,22 +287,17 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                correlation_id = text_of(response.headers.get("X-HubSpot-Correlation-Id"))
+                # HubSpot may echo secrets of the request. Another thread may have renewed the token in the meantime.
+                secrets = {_reveal(secret) for secret in (token, *self._auth.secrets()) if secret is not None}
+                correlation_id = text_of(redact(response.headers.get("X-HubSpot-Correlation-Id", ""), secrets))
                 body = read_body(response)
-        except BodyTooLargeError:
-            raise HubSpotRefusedAnswerError(
-                f"HubSpot's answer is larger than {MAX_BODY_BYTES} bytes and is not read",
-                status=response.status_code,
-                correlation_id=correlation_id,
-            ) from None
+        except HubSpotRefusedAnswerError as error:
+            raise error.replace(correlation_id=correlation_id) from None
         except (OSError, ValueError) as error:
             raise from_exception(error, self._timeout) from None
         self.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
         if token is not None or not response.ok:  # not the answer of the token endpoint, which has to hold tokens
-            # HubSpot may echo secrets of the request. Another thread may have renewed the token in the meantime.
-            secrets = {_reveal(secret) for secret in (token, *self._auth.secrets()) if secret is not None}
             body = redact_body(body, secrets)
-            correlation_id = correlation_id and redact(correlation_id, secrets)
         retry_after = parse_retry_after(response.headers.get("Retry-After"))
         return _Answer(response.status_code, body, correlation_id, retry_after)
 

@@ -21,11 +21,8 @@ from pydantic_core import PydanticSerializationError
 
 from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.hubspot.errors import (
-    HubSpotAuthenticationError,
     HubSpotError,
     HubSpotOperationError,
-    HubSpotRateLimitError,
-    HubSpotUnavailableError,
 )
 from airflow_provider_hubassoc.hubspot.models import (
     Action,
@@ -38,6 +35,7 @@ from airflow_provider_hubassoc.hubspot.models import (
     TypeIdentity,
 )
 from airflow_provider_hubassoc.limits.directions import Direction
+from airflow_provider_hubassoc.limits.wording import limit_text
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -233,11 +231,11 @@ class BatchOperation(BaseModel):
         texts = []
         for limit_input in self.inputs:
             if limit_input.identity not in done:
-                is_now = f"is {_limit_text(current.get(limit_input.identity))}"
+                is_now = f"is {limit_text(current.get(limit_input.identity))}"
                 texts.append(
                     f"{limit_input.category.value} {limit_input.type_id}:"
                     f" {'not read yet' if self.last_read is None else is_now},"
-                    f" should be {_limit_text(limit_input.max_to_object_ids)}"
+                    f" should be {limit_text(limit_input.max_to_object_ids)}"
                 )
         return texts
 
@@ -247,7 +245,7 @@ class BatchOperation(BaseModel):
 
     @property
     def _all_in_force(self) -> bool:
-        return self.in_force is not None and {each.identity for each in self.inputs} <= set(self.in_force)
+        return self.in_force is not None and {limit_input.identity for limit_input in self.inputs} <= set(self.in_force)
 
     @property
     def _last_limits(self) -> dict[TypeIdentity, int | None]:
@@ -386,9 +384,9 @@ def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
     if operation.link_to_read:
         try:
             return operation.with_answer(client.get_status(operation.link_to_read, operation.action))
-        except (HubSpotAuthenticationError, HubSpotRateLimitError, HubSpotUnavailableError):
-            raise
         except HubSpotError as error:
+            if not error.specific_to_path:
+                raise
             log.info("The status link of the batch could not be read; reading the limits instead: %s", error)
             if not error.retryable:
                 operation = operation.without_status_link()
@@ -405,10 +403,6 @@ def join_first(texts: Sequence[str], separator: str) -> str:
     """Join the first texts, and say how many are left out."""
     more = f"{separator.rstrip()} and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
     return f"{separator.join(texts[:_MAX_SHOWN])}{more}"
-
-
-def _limit_text(limit: int | None) -> str:
-    return "unlimited" if limit is None else str(limit)
 
 
 def _reason(error: ErrorDetail) -> str:

@@ -1,4 +1,4 @@
-"""Somebody else changes the portal between plan and apply: a colleague, or another sync at the same time."""
+"""Apply a plan after somebody else changed the portal: a colleague, or another sync at the same time."""
 
 import threading
 from typing import Any
@@ -34,7 +34,7 @@ def refused(report: ApplyReport) -> Outcome:
 
 
 @pytest.mark.parametrize("status", [207, 400])
-def test_two_syncs_of_the_same_file_at_once_both_succeed(hubspot: Simulator, status: int) -> None:
+def test_two_concurrent_syncs_of_the_same_file_both_succeed(hubspot: Simulator, status: int) -> None:
     hubspot.settings.create_existing = "error"
     hubspot.settings.limit_rule_status = status
     source = declare(
@@ -64,9 +64,7 @@ def test_two_syncs_of_the_same_file_at_once_both_succeed(hubspot: Simulator, sta
         assert make_plan(first, source).is_empty
 
 
-def test_a_limit_created_in_between_with_another_value_is_left_to_a_retry(
-    hubspot: Simulator, client: HubSpotClient
-) -> None:
+def test_a_limit_created_meanwhile_with_another_value_is_retryable(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.create_existing = "error"
     source = declare(association("contacts", "companies", limit=5))
     plan = make_plan(client, source)
@@ -78,7 +76,7 @@ def test_a_limit_created_in_between_with_another_value_is_left_to_a_retry(
     assert hubspot.limits() == {CONTACTS_COMPANIES: 5}
 
 
-def test_a_limit_that_exists_but_is_not_shown_yet_is_left_to_a_retry(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_an_existing_limit_that_reads_do_not_show_yet_is_retryable(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.create_existing = "error"
     hubspot.settings.stale_seconds = 60
     source = declare(association("contacts", "companies", limit=5))
@@ -93,10 +91,10 @@ def test_a_limit_that_exists_but_is_not_shown_yet_is_left_to_a_retry(hubspot: Si
 
 @pytest.mark.parametrize("status", [207, 400])
 @pytest.mark.parametrize(("object_limit", "retryable"), [(3, True), (9, False)])
-def test_a_refusal_is_permanent_only_if_the_portal_is_as_the_plan_saw_it(
+def test_a_refusal_is_permanent_only_if_the_portal_has_not_changed_since_the_plan(
     hubspot: Simulator, client: HubSpotClient, status: int, object_limit: int, retryable: bool
 ) -> None:
-    """The label limit may not equal the object limit here, which no plan can know."""
+    """In this portal a label limit may not equal the object limit, which no plan can know."""
     hubspot.settings.limit_rule_status = status
     hubspot.settings.equal_limits_allowed = False
     boss, _ = hubspot.add_label("contacts", "companies", label="Boss", name="boss")
@@ -108,7 +106,7 @@ def test_a_refusal_is_permanent_only_if_the_portal_is_as_the_plan_saw_it(
     assert (report.ok, report.retryable) == (False, retryable)
 
 
-def test_a_refusal_because_the_label_is_gone_is_left_to_a_new_plan(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_a_refusal_because_the_label_was_deleted_is_retryable(hubspot: Simulator, client: HubSpotClient) -> None:
     boss, _ = hubspot.add_label("contacts", "companies", label="Boss", name="boss")
     plan = make_plan(client, declare(association("contacts", "companies", labels={"Boss": 9})))
     client.delete_label("contacts", "companies", boss)
@@ -117,7 +115,7 @@ def test_a_refusal_because_the_label_is_gone_is_left_to_a_new_plan(hubspot: Simu
     assert report.retryable
 
 
-def test_a_refusal_that_cannot_be_judged_is_left_to_a_retry(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_a_refusal_is_retryable_if_the_portal_cannot_be_read_again(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.canceled = True
     plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
     assert not apply_plan(plan, client).retryable
@@ -132,10 +130,10 @@ def test_a_refusal_that_cannot_be_judged_is_left_to_a_retry(hubspot: Simulator, 
 
 def test_a_label_created_since_the_plan_is_used(hubspot: Simulator, client: HubSpotClient) -> None:
     plan = make_plan(client, owner())
-    here, _ = hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
+    type_id, _ = hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
     report = apply_plan(plan, client)
     assert report.ok, report.lines()
-    assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
+    assert hubspot.limits() == {("0-1", "0-2", USER, type_id): 2}
     assert labels_called(client, "Owner") == 1
 
 
@@ -143,20 +141,20 @@ def test_a_label_created_at_the_same_moment_is_used(hubspot: Simulator, client: 
     plan = make_plan(client, owner())
     (label,) = plan.new_labels
     hubspot.inject(method="GET", path="*/labels", status=200, body={"results": []}, times=2)  # the last look before
-    here, _ = hubspot.add_label("contacts", "companies", label="Owner", name=label.name)
+    type_id, _ = hubspot.add_label("contacts", "companies", label="Owner", name=label.name)
     report = apply_plan(plan, client)
     assert report.ok, report.lines()
     assert "POST contacts/companies/labels" in writes(hubspot)
-    assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
+    assert hubspot.limits() == {("0-1", "0-2", USER, type_id): 2}
 
 
 def test_a_label_created_between_the_reads_of_its_two_sides_is_used(hubspot: Simulator, client: HubSpotClient) -> None:
     plan = make_plan(client, owner())
-    here, _ = hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
+    type_id, _ = hubspot.add_label("contacts", "companies", label="Owner", name="by_hand")
     hubspot.inject(method="GET", path="*/contacts/companies/labels", status=200, body={"results": []})
     report = apply_plan(plan, client)
     assert report.ok, report.lines()
-    assert hubspot.limits() == {("0-1", "0-2", USER, here): 2}
+    assert hubspot.limits() == {("0-1", "0-2", USER, type_id): 2}
 
 
 def test_a_label_created_while_the_plan_is_made_is_used(hubspot: Simulator, client: HubSpotClient) -> None:
@@ -167,7 +165,7 @@ def test_a_label_created_while_the_plan_is_made_is_used(hubspot: Simulator, clie
     assert len(plan.writes) == 1
 
 
-def test_a_label_whose_other_side_is_another_is_left_to_a_new_plan(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_a_label_with_another_inverse_is_retryable(hubspot: Simulator, client: HubSpotClient) -> None:
     plan = make_plan(client, owner(inverse="Owned by"))
     hubspot.add_label("contacts", "companies", label="Owner", inverse_label="Owns", name="by_hand")
     report = apply_plan(plan, client)
@@ -180,7 +178,7 @@ def test_a_label_whose_other_side_is_another_is_left_to_a_new_plan(hubspot: Simu
     ("label", "inverse"),
     [("owner", "x"), ("Owner ", "x"), ("x", "owned  by"), ("x", "Owned by"), ("x", "Owned\u00a0by")],
 )
-def test_a_look_alike_created_since_the_plan_keeps_the_label_from_being_created(
+def test_a_label_is_not_created_if_a_look_alike_was_created_since_the_plan(
     hubspot: Simulator, client: HubSpotClient, label: str, inverse: str
 ) -> None:
     plan = make_plan(client, owner(inverse="Owned by"))
@@ -191,8 +189,8 @@ def test_a_look_alike_created_since_the_plan_keeps_the_label_from_being_created(
     assert ("looks like" in str(refused(report).reason)) != (inverse == "Owned by")
 
 
-def test_a_label_that_was_renamed_is_refused_for_good_and_named(hubspot: Simulator) -> None:
-    """A token without the scope for object schemas: only the refusal tells that the internal name exists."""
+def test_a_renamed_label_is_named_in_a_permanent_refusal(hubspot: Simulator) -> None:
+    """Without the scope for object schemas, only HubSpot's refusal shows that the internal name exists."""
     with client_of(hubspot, access_token=hubspot.issue_token(["crm.objects.contacts.read"])) as client:
         assert apply_plan(make_plan(client, owner()), client).ok
         ((_, _, _, type_id),) = hubspot.limits()
@@ -208,16 +206,16 @@ def test_a_label_that_was_renamed_is_refused_for_good_and_named(hubspot: Simulat
         assert labels_called(client, "Owner") == 0
 
 
-def test_an_internal_name_of_another_pair_is_refused_for_good(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_an_internal_name_taken_by_another_pair_is_a_permanent_refusal(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
     hubspot.add_label("deals", "contacts", label="Other", name="taken")
     report = apply_plan(make_plan(client, owner(name="taken")), client)
     assert "another label has the internal name taken" in str(refused(report).reason)
     assert not report.retryable
 
 
-def test_a_name_that_is_taken_without_any_label_to_show_is_left_to_a_retry(
-    hubspot: Simulator, client: HubSpotClient
-) -> None:
+def test_a_taken_internal_name_without_a_visible_label_is_retryable(hubspot: Simulator, client: HubSpotClient) -> None:
     plan = make_plan(client, owner())
     hubspot.add_label("contacts", "companies", label="Owner", name=plan.new_labels[0].name)
     hubspot.inject(method="GET", path="*/labels", status=200, body={"results": []}, times=4)
@@ -251,21 +249,19 @@ def test_the_two_directions_of_a_label_may_be_spelled_differently(hubspot: Simul
 # -- directions that cannot be read ----------------------------------------------------------------------------
 
 
-def test_a_rejected_token_that_has_worked_leaves_out_one_direction_only(
-    hubspot: Simulator, client: HubSpotClient
-) -> None:
+def test_a_rejection_of_a_token_that_worked_skips_one_direction_only(hubspot: Simulator, client: HubSpotClient) -> None:
     client.account_info()  # the token works
     source = declare(association("contacts", "companies", limit=5), association("deals", "contacts", limit=7))
     hubspot.inject(method="GET", path="*contacts/companies", status=401, body={"message": "No."}, times=2)
     plan = make_plan(client, source)
-    assert [each.retryable for each in plan.unread] == [True]
+    assert [unread.retryable for unread in plan.unread] == [True]
     report = apply_plan(plan, client)
     assert hubspot.limits() == {("0-3", "0-1", HUBSPOT, 3): 7}
     assert (report.ok, report.retryable) == (False, True)
 
 
 @pytest.mark.parametrize(("status", "retryable"), [(500, True), (403, False)])
-def test_an_approved_plan_goes_on_without_a_direction_that_cannot_be_read_again(
+def test_an_approved_plan_skips_a_direction_that_cannot_be_read_again(
     hubspot: Simulator, client: HubSpotClient, status: int, retryable: bool
 ) -> None:
     labels = {"Owner": {"limit": 2, "create_missing": True}}

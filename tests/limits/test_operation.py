@@ -1,4 +1,4 @@
-"""What is made of HubSpot's answers: no success without evidence, no failure for work that HubSpot did."""
+"""Judge HubSpot's answers: no success without evidence, and no failure if HubSpot did the work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ABOUT_A = {
     "category": "VALIDATION_ERROR",
 }
 ABOUT_B = {"message": "Refused", "subCategory": "x.Y", "context": {"type": ["1-35"]}}
-ABOUT_NOBODY = {"message": "Something went wrong", "context": None}
+ABOUT_NO_INPUT = {"message": "Something went wrong", "context": None}
 
 
 def operation(*inputs: dict[str, Any], action: str = "update", **fields: Any) -> BatchOperation:
@@ -64,7 +64,7 @@ ERRORS: dict[str, dict[str, Any]] = {
     "about A": {"errors": [ABOUT_A], "numErrors": 1},
     "about B": {"errors": [ABOUT_B]},
     "about A and B": {"errors": [ABOUT_A, ABOUT_B], "numErrors": 2},
-    "about nobody": {"errors": [ABOUT_NOBODY]},
+    "about no input": {"errors": [ABOUT_NO_INPUT]},
     "only a number": {"numErrors": 1},
 }
 
@@ -82,11 +82,11 @@ def judge(status: BatchStatus, errors: str, results: str, action: str, verify: b
         answer(status=status.value, results=RESULTS[results], **ERRORS[errors])
     )
     reported = set()
-    for each in judged.inputs:
-        rows = [row for row in RESULTS[results] if (row["category"], row["typeId"]) == each.identity]
-        as_asked = [action == "purge" or row["userEnforcedMaxToObjectIds"] == each.max_to_object_ids for row in rows]
-        if rows and all(as_asked):
-            reported.add(each.type_id)
+    for limit_input in judged.inputs:
+        rows = [row for row in RESULTS[results] if (row["category"], row["typeId"]) == limit_input.identity]
+        limits_reported = {row["userEnforcedMaxToObjectIds"] for row in rows}
+        if rows and (action == "purge" or limits_reported == {limit_input.max_to_object_ids}):
+            reported.add(limit_input.type_id)
     is_clean = errors in ("none", "null")
     if action == "purge" and status is BatchStatus.COMPLETE and is_clean:
         reported = {279, 35}
@@ -102,13 +102,13 @@ def judge(status: BatchStatus, errors: str, results: str, action: str, verify: b
         assert judged.has_failed is (bool(named - reported) and reported | named == {279, 35})
     assert judged.is_over is (judged.has_succeeded or judged.has_failed)
 
-    assert {each.type_id for each in judged.applied} == reported
-    refused = {each.type_id: errors for each, errors in judged.refused}
+    assert {limit_input.type_id for limit_input in judged.applied} == reported
+    refused = {limit_input.type_id: errors for limit_input, errors in judged.refused}
     assert not reported & set(refused)
     assert named - reported <= set(refused)
     if status is BatchStatus.CANCELED:
         assert reported | set(refused) == {279, 35}
-    unconfirmed = {each.type_id for each in judged.unconfirmed}
+    unconfirmed = {limit_input.type_id for limit_input in judged.unconfirmed}
     assert reported | set(refused) | unconfirmed == {279, 35}
     assert not unconfirmed & (reported | set(refused))
 
@@ -118,12 +118,12 @@ def judge(status: BatchStatus, errors: str, results: str, action: str, verify: b
             judged.raise_for_failure()
         assert failure.value.operation == judged.to_dict()
         assert not failure.value.retryable
-        for each in judged.inputs:
-            assert describe(each) in str(failure.value)
+        for limit_input in judged.inputs:
+            assert describe(limit_input) in str(failure.value)
     else:
         judged.raise_for_failure()
 
-    # Whatever was answered: a read that shows everything in force settles it, one that does not proves nothing.
+    # Whatever the answer was, a read that shows everything in force settles it. Any other read proves nothing.
     in_force = limits() if action == "purge" else limits(result(A), result(B))
     settled = judged.with_limits(in_force)
     assert settled.has_succeeded
@@ -136,7 +136,7 @@ def judge(status: BatchStatus, errors: str, results: str, action: str, verify: b
     assert BatchOperation.from_dict(json.loads(json.dumps(half.to_dict()))) == half
 
 
-def test_a_read_takes_null_for_no_limit() -> None:
+def test_null_in_a_read_means_no_limit() -> None:
     purge = operation(A, B, action="purge").with_answer(answer(status="PENDING"))
     assert purge.with_limits(limits(result(A, userEnforcedMaxToObjectIds=None))).has_succeeded
     assert not purge.with_limits(limits(result(A))).is_over
@@ -145,7 +145,7 @@ def test_a_read_takes_null_for_no_limit() -> None:
     assert not update.with_limits(limits(result(A, userEnforcedMaxToObjectIds=6))).is_over
 
 
-def test_a_failure_names_everything() -> None:
+def test_a_failure_names_the_outcome_of_every_input() -> None:
     judged = operation(A, B, action="create").with_answer(
         answer(status="COMPLETE", results=[result(B)], errors=[ABOUT_A], numErrors=1, correlationId="c-9")
     )
@@ -159,7 +159,7 @@ def test_a_failure_names_everything() -> None:
     )
 
 
-def test_the_captured_cancellation() -> None:
+def test_a_captured_cancellation() -> None:
     """HubSpot's published answer to an unknown type, whose context names another one than its message."""
     judged = operation({**A, "typeId": 1}, action="create").with_answer(
         answer(
@@ -177,18 +177,18 @@ def test_the_captured_cancellation() -> None:
             ],
         )
     )
-    ((each, errors),) = judged.refused
-    assert each.type_id == 1
+    ((limit_input, errors),) = judged.refused
+    assert limit_input.type_id == 1
     assert errors[0].sub_category == "crm.associations.INVALID_ASSOCIATION_TYPE"
 
 
-def test_an_error_is_told_of_the_input_it_names_only() -> None:
+def test_an_error_is_reported_only_for_the_input_it_names() -> None:
     same_id = {**A, "category": "USER_DEFINED"}
     judged = operation(A, same_id).with_answer(answer(status="CANCELED", errors=[ABOUT_A]))
     assert [[error.message for error in errors] for _, errors in judged.refused] == [[ABOUT_A["message"]], []]
 
 
-def test_a_message_of_any_length_is_shown_in_short() -> None:
+def test_a_long_message_is_shortened() -> None:
     judged = operation(A).with_answer(answer(status="CANCELED", errors=[{"message": "0-" + "9" * 100_000}]))
     with pytest.raises(HubSpotOperationError) as failure:
         judged.raise_for_failure()
@@ -210,11 +210,11 @@ def test_a_message_of_any_length_is_shown_in_short() -> None:
         ({"status": None, "self": 5}, None),
     ],
 )
-def test_only_a_link_that_may_lead_to_the_state_is_kept(links: Any, link: str | None) -> None:
+def test_only_links_to_the_state_are_kept(links: Any, link: str | None) -> None:
     assert operation(A).with_answer(answer(status="PENDING", links=links)).link_to_read == link
 
 
-def test_the_link_outlives_answers_without_one_and_ends_with_the_operation() -> None:
+def test_a_status_link_is_kept_until_the_batch_is_terminal() -> None:
     judged = operation(A).with_answer(answer(status="PENDING", links={"status": "u"}))
     judged = judged.with_answer(answer(status="PROCESSING"))
     assert judged.link_to_read == "u"
@@ -222,9 +222,17 @@ def test_the_link_outlives_answers_without_one_and_ends_with_the_operation() -> 
     assert judged.without_status_link().link_to_read is None
 
 
-def test_the_first_correlation_id_is_the_operations() -> None:
+def test_the_first_correlation_id_is_kept() -> None:
     judged = operation(A).with_answer(answer(status="PENDING", correlationId="first"))
     assert judged.with_answer(answer(status="CANCELED", correlationId="second")).correlation_id == "first"
+
+
+def test_times_are_kept_until_a_later_answer_has_others() -> None:
+    times = {"requestedAt": "1", "startedAt": "2", "completedAt": "3"}
+    judged = operation(A).with_answer(answer(status="PENDING", **times)).with_answer(answer(status="PROCESSING"))
+    assert (judged.requested_at, judged.started_at, judged.completed_at) == ("1", "2", "3")
+    later = judged.with_answer(answer(requestedAt="4", startedAt="5", completedAt="6"))
+    assert (later.requested_at, later.started_at, later.completed_at) == ("4", "5", "6")
 
 
 # -- handles --
@@ -249,7 +257,7 @@ def test_the_first_correlation_id_is_the_operations() -> None:
         ({"in_force": [5]}, "in_force.0"),
     ],
 )
-def test_a_wrong_handle_is_refused_with_its_place(change: dict[str, Any], place: str) -> None:
+def test_the_wrong_field_of_a_handle_is_named(change: dict[str, Any], place: str) -> None:
     handle = operation(A).to_dict() | change
     with pytest.raises(OperationHandleError, match="not the handle of a HubSpot batch operation") as error:
         BatchOperation.from_dict(handle)
@@ -257,12 +265,12 @@ def test_a_wrong_handle_is_refused_with_its_place(change: dict[str, Any], place:
 
 
 @pytest.mark.parametrize("handle", [None, 5, "x", "{}", [], {}, [("action", "create")]])
-def test_a_value_that_is_no_handle(handle: Any) -> None:
+def test_other_values_are_not_handles(handle: Any) -> None:
     with pytest.raises(OperationHandleError):
         BatchOperation.from_dict(handle)
 
 
-def test_the_handle_says_what_became_of_each_input() -> None:
+def test_the_handle_has_the_outcome_of_each_input() -> None:
     handle = operation(A, B).with_answer(answer(results=[result(A)], errors=[ABOUT_B])).to_dict()
     assert handle["inputs"] == [A, B]
     assert handle["applied"] == [A]
@@ -287,7 +295,7 @@ anything = st.recursive(
 
 @settings(max_examples=50)
 @given(anything | st.dictionaries(names, anything), st.dictionaries(names, anything, max_size=3))
-def test_any_handle_is_one_or_is_refused(handle: Any, change: dict[str, Any]) -> None:
+def test_arbitrary_handles_are_read_or_refused(handle: Any, change: dict[str, Any]) -> None:
     for candidate in (handle, operation(A, B).to_dict() | change):
         try:
             read = BatchOperation.from_dict(candidate)
@@ -312,7 +320,7 @@ def test_the_order_of_results_and_inputs_does_not_matter(parts: list[list[Any]],
     assert judged[0].has_succeeded == operation(A, B).with_answer(answer(results=rows)).has_succeeded
 
 
-def test_inputs_are_named_for_people() -> None:
+def test_inputs_as_text() -> None:
     assert describe(LimitInput.model_validate(A)) == "HUBSPOT_DEFINED 279 (max 5)"
     assert describe(operation(B, action="purge").inputs[0]) == "USER_DEFINED 35"
 
@@ -320,7 +328,7 @@ def test_inputs_are_named_for_people() -> None:
 # -- limits that HubSpot changed --
 
 
-def test_a_limit_that_hubspot_changed_is_a_failure_once_a_read_confirms_it() -> None:
+def test_a_limit_changed_by_hubspot_is_a_failure_once_a_read_confirms_it() -> None:
     judged = operation(A).with_answer(answer(results=[result(A, userEnforcedMaxToObjectIds=3)]))
     assert not judged.is_over
     assert not judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=9))).is_over
@@ -338,22 +346,22 @@ def test_a_limit_that_hubspot_changed_is_a_failure_once_a_read_confirms_it() -> 
 
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
-def test_results_of_a_running_batch_do_not_end_it(status: str) -> None:
+def test_other_limits_in_the_results_of_a_running_batch_do_not_end_it(status: str) -> None:
     judged = operation(A).with_answer(answer(status=status, results=[result(A, userEnforcedMaxToObjectIds=3)]))
     assert not judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=3))).is_over
 
 
-def test_an_old_limit_in_a_read_alone_does_not_end_a_batch() -> None:
+def test_an_old_limit_in_a_read_does_not_end_a_batch() -> None:
     judged = operation(A, verify=True).with_answer(answer(results=[result(A)]))
     assert not judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=3))).is_over
 
 
-def test_the_old_limit_in_the_results_of_a_purge_does_not_end_it() -> None:
+def test_an_old_limit_in_the_results_of_a_purge_does_not_end_it() -> None:
     judged = operation(A, action="purge", verify=True).with_answer(answer(results=[result(A)]))
     assert not judged.with_limits(limits(result(A))).is_over
 
 
-def test_what_is_missing_is_told_with_both_limits() -> None:
+def test_missing_limits_are_shown_with_their_current_value() -> None:
     judged = operation(A, B, verify=True).with_answer(answer(results=[result(A), result(B)]))
     judged = judged.with_limits(limits(result(A, userEnforcedMaxToObjectIds=3)))
     assert judged.missing == [

@@ -1,4 +1,4 @@
-"""The course of a wait: when to read, and when to give up."""
+"""The schedule of a wait: when to read, and when to give up."""
 
 from __future__ import annotations
 
@@ -64,21 +64,21 @@ def unchanged(operation: BatchOperation) -> BatchOperation:
     interval=st.floats(0.01, 1e4),
     maximum=st.floats(0.01, 1e4),
 )
-def test_a_delay_is_near_its_interval_and_below_its_maximum(elapsed: float, interval: float, maximum: float) -> None:
+def test_a_delay_is_between_its_interval_and_its_maximum(elapsed: float, interval: float, maximum: float) -> None:
     delay = poll_delay(elapsed, interval, maximum)
     highest = max(interval, maximum, 2.5)
     assert 0.8 * min(interval + elapsed / 2, highest) * 0.999 <= delay <= highest
 
 
 @given(interval=st.floats(0.01, 100), maximum=st.floats(0.01, 100), length=st.floats(30, 600))
-def test_no_wait_reads_more_than_once_a_second_on_average(interval: float, maximum: float, length: float) -> None:
+def test_a_wait_reads_at_most_once_a_second_on_average(interval: float, maximum: float, length: float) -> None:
     elapsed, reads = 0.0, 0
     while (elapsed := elapsed + poll_delay(elapsed, interval, maximum)) < length:
         reads += 1
     assert reads <= length
 
 
-def test_the_waits_grow_by_half_until_they_are_at_their_maximum() -> None:
+def test_delays_grow_by_half_up_to_their_maximum() -> None:
     elapsed, waits = 0.0, []
     while elapsed < 600:
         waits.append(poll_delay(elapsed, 1.0, 60.0))
@@ -89,16 +89,16 @@ def test_the_waits_grow_by_half_until_they_are_at_their_maximum() -> None:
     assert len(waits) < 26
 
 
-def test_two_waits_do_not_go_in_step() -> None:
+def test_delays_are_jittered() -> None:
     assert len({poll_delay(0, 5, 60) for _ in range(50)}) > 40
 
 
 def test_the_delay_depends_on_the_elapsed_time_alone() -> None:
-    """So that a wait which goes on in another process goes on in step."""
+    """A wait that moves to another process keeps its pace."""
     assert all(24 <= wait_for(waited=50).next_delay() <= 30 for _ in range(50))
 
 
-def test_the_last_read_is_made_when_time_is_up() -> None:
+def test_the_last_read_is_made_at_the_timeout() -> None:
     assert 0 < wait_for(timeout=100.0, waited=99.5).next_delay() <= 0.5
     wait = wait_for(timeout=100.0, waited=100.0)
     wait.poll(unchanged)
@@ -115,7 +115,7 @@ def test_without_a_timeout_a_wait_never_ends() -> None:
     assert 48 <= wait_for(timeout=None, waited=1e8).next_delay() <= 60
 
 
-def test_a_negative_time_waited_counts_as_none() -> None:
+def test_a_negative_time_waited_counts_as_zero() -> None:
     assert 4 <= wait_for(waited=-3600).next_delay() <= 5
 
 
@@ -129,7 +129,7 @@ def test_a_wait_never_times_out_before_its_first_read(waited: float) -> None:
 
 
 @pytest.mark.parametrize("shift", [-660.0, 660.0])
-def test_a_changed_wall_clock_does_not_change_the_wait(shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adjusted_system_clock_does_not_change_the_wait(shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
     wait = wait_for(timeout=0.05)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + shift)
@@ -151,7 +151,7 @@ def test_a_changed_wall_clock_does_not_change_the_wait(shift: float, monkeypatch
         HubSpotTLSError("x"),
     ],
 )
-def test_a_read_that_can_never_succeed_ends_the_wait(error: HubSpotError) -> None:
+def test_a_permanent_error_of_a_read_ends_the_wait(error: HubSpotError) -> None:
     with pytest.raises(type(error)) as raised:
         wait_for().poll(failing(error))
     assert raised.value is error
@@ -166,7 +166,7 @@ def test_a_read_that_can_never_succeed_ends_the_wait(error: HubSpotError) -> Non
         HubSpotUnreadableAnswerError("x"),
     ],
 )
-def test_failed_reads_in_a_row_end_the_wait_as_a_failed_poll(error: HubSpotError) -> None:
+def test_failed_reads_in_a_row_end_the_wait_with_a_poll_error(error: HubSpotError) -> None:
     wait = wait_for(max_poll_failures=3)
     for _ in range(2):
         wait.poll(failing(error))
@@ -175,7 +175,7 @@ def test_failed_reads_in_a_row_end_the_wait_as_a_failed_poll(error: HubSpotError
     assert wait.operation == PENDING
 
 
-def test_a_good_read_forgives_the_bad_ones() -> None:
+def test_a_successful_read_resets_the_failures() -> None:
     wait = wait_for(max_poll_failures=2)
     for _ in range(5):
         wait.poll(failing(HubSpotUnavailableError("x")))
@@ -184,7 +184,7 @@ def test_a_good_read_forgives_the_bad_ones() -> None:
         assert wait.failures == 0
 
 
-def test_the_time_hubspot_names_is_waited_for_once() -> None:
+def test_a_pause_that_hubspot_asks_for_is_waited_once() -> None:
     wait = wait_for(timeout=600.0)
     wait.poll(failing(HubSpotRateLimitError("x", retry_after=200)))
     assert wait.next_delay() == 200
@@ -192,7 +192,7 @@ def test_the_time_hubspot_names_is_waited_for_once() -> None:
     assert wait.next_delay() < 10
 
 
-def test_a_wait_ends_if_hubspot_asks_for_more_time_than_is_left() -> None:
+def test_a_pause_longer_than_the_time_left_ends_the_wait() -> None:
     wait = wait_for(timeout=600.0, waited=500.0)
     wait.poll(failing(HubSpotRateLimitError("x", retry_after=200)))
     with pytest.raises(
@@ -202,13 +202,13 @@ def test_a_wait_ends_if_hubspot_asks_for_more_time_than_is_left() -> None:
     assert error.value.retry_after == 200
 
 
-def test_a_given_up_wait_says_when_to_come_back() -> None:
+def test_a_poll_error_says_when_to_retry() -> None:
     with pytest.raises(HubSpotPollError) as error:
         wait_for(max_poll_failures=1).poll(failing(HubSpotRateLimitError("x", retry_after=900)))
     assert error.value.retry_after == 900
 
 
-def test_what_is_read_is_kept() -> None:
+def test_the_state_that_was_read_is_kept() -> None:
     wait = wait_for()
     wait.poll(lambda operation: operation.with_answer(BatchAnswer.model_validate({"status": "CANCELED"})))
     assert wait.operation.has_failed
@@ -217,7 +217,7 @@ def test_what_is_read_is_kept() -> None:
 COMPLETE = BatchAnswer.model_validate({"status": "COMPLETE"})
 
 
-def test_the_read_after_completion_is_due_at_once_and_the_waits_grow_from_there() -> None:
+def test_after_completion_the_next_read_is_due_at_once_and_delays_start_again() -> None:
     wait = Wait(
         PENDING.model_copy(update={"verify": True}),
         waited=300.0,
@@ -233,7 +233,7 @@ def test_the_read_after_completion_is_due_at_once_and_the_waits_grow_from_there(
     assert 4 <= wait.next_delay() <= 5.5
 
 
-def test_a_completed_batch_that_is_to_be_verified_is_read_at_once() -> None:
+def test_a_completed_batch_to_verify_is_read_at_once() -> None:
     done = PENDING.with_answer(COMPLETE).model_copy(update={"verify": True})
     wait = Wait(done, timeout=None, poll_interval=5.0, max_poll_interval=60.0, max_poll_failures=3)
     assert wait.next_delay() == 0
@@ -241,7 +241,7 @@ def test_a_completed_batch_that_is_to_be_verified_is_read_at_once() -> None:
     assert wait.next_delay() >= 4
 
 
-def test_only_the_first_rejection_of_a_token_that_has_worked_is_a_failed_read() -> None:
+def test_the_first_rejection_of_a_token_that_worked_is_a_failed_read() -> None:
     wait = wait_for(token_worked=True)
     wait.poll(failing(HubSpotAuthenticationError("x", status=401)))
     assert wait.failures == 1
@@ -252,7 +252,7 @@ def test_only_the_first_rejection_of_a_token_that_has_worked_is_a_failed_read() 
         wait.poll(failing(HubSpotAuthenticationError("x", status=401)))
 
 
-def test_a_refused_refresh_is_definite() -> None:
+def test_a_refused_token_refresh_ends_the_wait() -> None:
     wait = wait_for(token_worked=True)
     with pytest.raises(HubSpotAuthenticationError):
         wait.poll(failing(HubSpotAuthenticationError("x", status=400, category="BAD_REFRESH_TOKEN")))

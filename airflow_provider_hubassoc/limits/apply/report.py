@@ -148,13 +148,11 @@ class ApplyReport:
         """
         operations = list(operations)
         in_force = {
-            (operation.from_object_type, operation.to_object_type, identity)
-            for operation in operations
-            for identity in operation.in_force or ()
+            (operation.direction, identity) for operation in operations for identity in operation.in_force or ()
         }
 
         def is_in_force(change: Change | NewLabel) -> bool:
-            return isinstance(change, Change) and (*change.direction, change.identity) in in_force
+            return isinstance(change, Change) and (change.direction, change.identity) in in_force
 
         return replace(
             self,
@@ -204,9 +202,9 @@ class ApplyReport:
                     for status in STATUSES
                     for outcome in data[_key(status)]
                 ],
-                unread=[UnreadDirection.model_validate(each) for each in data["unread"]],
+                unread=[UnreadDirection.model_validate(unread) for unread in data["unread"]],
                 settled=data["settled"],
-                unfit=[UnfitDirection.model_validate(each) for each in data["unfit"]],
+                unfit=[UnfitDirection.model_validate(unfit) for unfit in data["unfit"]],
                 portal_id=data["portal_id"],
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -233,7 +231,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
 
     :param report: :meth:`ApplyReport.to_dict`.
     """
-    lines = [report["summary"], *(each["text"] for each in (*report["unread"], *report["unfit"]))]
+    lines = [report["summary"], *(skipped["text"] for skipped in (*report["unread"], *report["unfit"]))]
     for status in STATUSES[1:]:
         for outcome in report[_key(status)]:
             reason = f" ({outcome['reason']})" if outcome["reason"] else ""

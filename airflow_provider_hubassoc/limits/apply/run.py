@@ -159,7 +159,7 @@ def _verified(report: ApplyReport, session: ApplySession, timeout: float) -> App
 
     The same reads may show unconfirmed changes, but are not repeated for them: they may never come into force.
     """
-    operations = {Direction(each.from_object_type, each.to_object_type): each for each in report.to_verify}
+    operations = {operation.direction: operation for operation in report.to_verify}
     applied: dict[Direction, set[TypeIdentity | None]] = {direction: set() for direction in operations}
     for outcome in report.of("applied"):
         if isinstance(outcome.change, Change):
