@@ -20,7 +20,8 @@ from airflow_provider_hubassoc.hubspot.object_types import is_object_type
 from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpotSettings
 from airflow_provider_hubassoc.limits.apply import Outcome, apply_plan
 from airflow_provider_hubassoc.limits.config import LimitsConfig, check_config, schema_text
-from airflow_provider_hubassoc.limits.config.document import MAX_BYTES, SUFFIXES, read
+from airflow_provider_hubassoc.limits.config.sources import SUFFIXES, read
+from airflow_provider_hubassoc.limits.config.yaml_text import MAX_BYTES
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.build import build_plan
 from airflow_provider_hubassoc.limits.plan.model import Plan

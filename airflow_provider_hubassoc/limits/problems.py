@@ -1,23 +1,24 @@
-"""Mistakes in declared limits: what is wrong, where it is, and how values and places are shown in messages."""
+"""Mistakes in declared limits: what is wrong, where it is, and how messages show values and places."""
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from airflow_provider_hubassoc.errors import HubassocError
 
-_MAX_SHOWN = 60
+_MAX_LENGTH = 60
+"""Longest text of a value in a message."""
 
-_MAX_TOLD = 100
-
-_HUGE = "a huge "
+_MAX_PROBLEMS = 100
+"""Most problems that the message of one error lists."""
 
 DataPath = tuple[str | int, ...]
-"""Where something is in the data: keys and indices from the top."""
+"""Where something is in the data: keys and indices from the root."""
 
 # Characters without width or ink that Unicode counts among letters, marks and symbols.
 _BLANK = re.compile(
@@ -47,7 +48,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake, or one thing to think about, in declared limits.
+    """One error or warning about declared limits.
 
     :param message: what is wrong and what is allowed.
     :param path: where in the data, as a person writes it: ``associations[0].labels["Billing contact"]``.
@@ -67,17 +68,25 @@ class Problem:
     source: str = ""
 
     @property
+    def place(self) -> Place:
+        """Place in the text."""
+        return Place(self.source, self.line, self.column)
+
+    @property
     def location(self) -> str:
-        """The place as text: ``limits.yaml:12:7``; empty if unknown."""
-        return str(Place(self.source, self.line, self.column))
+        """Place as text: ``limits.yaml:12:7``; empty if unknown."""
+        return str(self.place)
+
+    @property
+    def text(self) -> str:
+        """Return the path in the data, the value found and the message, without the place in the text."""
+        found = f"found {self.found}; " if self.found is not None else ""
+        return f"{f'{self.path}: ' if self.path else ''}{found}{self.message}"
 
     def __str__(self) -> str:
         # With a path the line is enough; without one the column leads to what the parser stumbled over.
         place = str(Place("", self.line, None if self.path else self.column))
-        where = ": ".join(part for part in (place, self.path) if part)
-        found = f"found {self.found}; " if self.found is not None else ""
-        text = f"{found}{self.message}"
-        return f"{where}: {text}" if where else text
+        return f"{place}: {self.text}" if place else self.text
 
 
 class ConfigError(HubassocError, ValueError):
@@ -85,7 +94,7 @@ class ConfigError(HubassocError, ValueError):
 
     :param problems: the mistakes, in the order of the text.
     :param source: where the text came from, such as the path of the file.
-    :param retryable: whether a later attempt may succeed: the file is missing or unreadable for the moment.
+    :param retryable: True if a later attempt may succeed, because the file is missing or unreadable for the moment.
     """
 
     def __init__(self, problems: list[Problem], source: str = "", *, retryable: bool = False) -> None:
@@ -94,13 +103,20 @@ class ConfigError(HubassocError, ValueError):
         self.source = source
         self.retryable = retryable
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        head = f"{count} in {source or 'the declared limits'}"
-        told = [f"  {problem}" for problem in problems[:_MAX_TOLD]]
-        told += [f"  ... and {len(problems) - _MAX_TOLD} more"] if len(problems) > _MAX_TOLD else []
-        super().__init__("\n".join([f"{head}:", *told]))
+        lines = [f"{count} in {source or 'the declared limits'}:"]
+        lines += [f"  {problem}" for problem in problems[:_MAX_PROBLEMS]]
+        lines += [f"  ... and {len(problems) - _MAX_PROBLEMS} more"] if len(problems) > _MAX_PROBLEMS else []
+        super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems, self.source), {"retryable": self.retryable}
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return ``; did you mean "..."?`` with the nearest of the words; an empty string if none is near."""
+    by_lower_case = {candidate.lower(): candidate for candidate in words}
+    matches = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
+    return f'; did you mean "{by_lower_case[matches[0]]}"?' if matches else ""
 
 
 def is_invisible(char: str) -> bool:
@@ -108,8 +124,16 @@ def is_invisible(char: str) -> bool:
     return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") or bool(_BLANK.match(char))
 
 
+def text_of(value: object) -> str | None:
+    """Return ``str(value)``; None for an integer with more digits than Python writes out."""
+    try:
+        return str(value)
+    except ValueError:
+        return None
+
+
 def show(value: object) -> str:
-    """Show a value in a message: scalars as they are, shortened; never what is inside a list or mapping."""
+    """Return a value for a message: scalars as they are, shortened; never the content of a list or mapping."""
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):
@@ -118,23 +142,23 @@ def show(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
-    try:
-        text = f'"{value}"' if isinstance(value, str) else str(value)
-    except ValueError:  # Python writes out no integer of more than some thousand digits
-        return f"{_HUGE}{type(value).__name__}"
-    # What cannot be seen is written as a code point; so is a blank that is none of the usual ones.
+    text = text_of(value)
+    if text is None:
+        return f"a huge {type(value).__name__}"
+    text = f'"{text}"' if isinstance(value, str) else text
+    # What cannot be seen becomes its code point; so does every space character except the usual one.
     text = "".join(char if char.isprintable() and not _BLANK.match(char) else f"<U+{ord(char):04X}>" for char in text)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+    return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
 
 
 def show_exactly(text: str) -> str:
-    """Show a text so that it cannot be mistaken for a look-alike: ``"De<U+0301>cideur"``, not ``"Décideur"``."""
-    shown = re.sub('  +| (?="$)', lambda blanks: "<U+0020>" * len(blanks[0]), show(text))
+    """Return a text for a message so that look-alikes differ: ``"De<U+0301>cideur"`` beside ``"Décideur"``."""
+    shown = re.sub('  +| (?="$)', lambda spaces: "<U+0020>" * len(spaces[0]), show(text))
     return "".join(f"<U+{ord(char):04X}>" if unicodedata.combining(char) else char for char in shown)
 
 
 def show_path(path: DataPath) -> str:
-    """Write a path as a person would: ``associations[0].labels["Billing contact"].limit``."""
+    """Return a path as a person writes it: ``associations[0].labels["Billing contact"].limit``."""
     text = ""
     for part in path:
         if isinstance(part, int):

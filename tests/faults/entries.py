@@ -326,10 +326,10 @@ def _names_a_field(model: type[BaseModel], prefix: str) -> Callable[[Any, Any], 
 
 _WHOLE = (
     "is empty",
-    "larger than",
-    "holds more than",
-    "nested too deeply",
-    "is not a file of association limits",
+    "is larger than",
+    "contains more than",
+    "is nested too deeply",
+    "is not a limits file",
     "is not UTF-8",
 )
 

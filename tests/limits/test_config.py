@@ -17,7 +17,7 @@ from airflow_provider_hubassoc.limits.config import (
     load_config,
     schema_text,
 )
-from airflow_provider_hubassoc.limits.config.document import MAX_BYTES
+from airflow_provider_hubassoc.limits.config.yaml_text import MAX_BYTES
 from tests.support.portal import association, declare
 
 GOOD = """\
@@ -114,7 +114,7 @@ def test_every_mistake_is_told_at_once_with_its_line() -> None:
     assert lines == [f"line {n}" for n in (1, 3, 5, 9, 12, 13, 13, 15, 15, 16, 19, 20, 22)]
     text = "\n".join(found)
     for expected in (
-        'associations[0].from: found "contcts"; allowed: a name of HubSpot\'s',
+        'associations[0].from: found "contcts"; allowed: a HubSpot object type',
         'did you mean "contacts"?',
         'associations[0].limit: found 0; allowed: a whole number from 1 to 2147483647, or "unlimited"',
         'associations[1].lables: unknown key; allowed: from, to, limit, labels, types; did you mean "labels"?',
@@ -125,7 +125,7 @@ def test_every_mistake_is_told_at_once_with_its_line() -> None:
         "associations[1].types[1].limit: is missing",
         "associations[2].limit: found 6; the object limit of contacts",
         'associations[3]: found "just text"; allowed: a mapping',
-        "between records of one object type both ways have one limit",
+        "between records of the same object type, both directions share one limit",
     ):
         assert expected in text
 
@@ -168,14 +168,14 @@ def test_object_types_that_hubspot_would_not_know(name: Any) -> None:
     ("text", "problem"),
     [
         ("a: &x 1\nb: *x\n", "line 1, column 4: anchors (&name) are not supported"),
-        ("version: 1\nversion: 1\n", 'line 2: version: found "version"; already given on line 1'),
-        ("[" * 1000 + "\n", "line 1, column 21: nested too deeply"),
-        ("b: *x\n", "line 1, column 4: aliases (*name) are not supported; write it out"),
+        ("version: 1\nversion: 1\n", 'line 2: version: found "version"; is already defined on line 1'),
+        ("[" * 1000 + "\n", "line 1, column 21: is nested too deeply"),
+        ("b: *x\n", "line 1, column 4: aliases (*name) are not supported; write the value out"),
         ("version: [\n", "line 2, column 1: is not valid YAML"),
         ("? [1]\n: 2\n", "line 1, column 3: a key must be text"),
         ("\n", "found nothing; allowed: a mapping"),
         ("version: 1\nassociations: {}\n", "line 2: associations: found a mapping; allowed: a list"),
-        ("{" + " " * MAX_BYTES + "}", f"larger than {MAX_BYTES} bytes"),
+        ("{" + " " * MAX_BYTES + "}", f"is larger than {MAX_BYTES} bytes"),
     ],
 )
 def test_text_that_is_no_file(text: str, problem: str) -> None:
@@ -189,7 +189,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yml").write_bytes(b"version: \xe4\n")
     assert problems_of(tmp_path / "latin.yml") == ["is not UTF-8 text"]
     (tmp_path / "large.json").write_bytes(b"#" * (MAX_BYTES + 1))
-    assert problems_of(tmp_path / "large.json") == [f"larger than {MAX_BYTES} bytes"]
+    assert problems_of(tmp_path / "large.json") == [f"is larger than {MAX_BYTES} bytes"]
     assert problems_of([1]) == ["found a list; allowed: a mapping, or the path of a file"]
 
 
@@ -229,9 +229,9 @@ def test_warnings_do_not_make_a_file_invalid() -> None:
     assert config is not None
     assert {problem.severity for problem in problems} == {"warning"}
     text = "\n".join(map(str, problems))
-    assert "takes limits up to 10,000" in text
+    assert "accepts limits up to 10,000" in text
     assert "not clear on whether" in text
-    assert "HUBSPOT_DEFINED 4 is a type of contacts" in text
+    assert "HUBSPOT_DEFINED 4 is an association type of contacts" in text
 
 
 def test_a_portal_may_differ() -> None:
@@ -269,7 +269,7 @@ def test_a_portal_s_overrides_are_checked_together_with_the_rest() -> None:
         (11, "3", "warning"),
         (22, "3", "warning"),
     ]
-    assert all("in portal 12345; HubSpot refuses to set this" in problem.message for problem in above)
+    assert all("in portal 12345; HubSpot refuses it" in problem.message for problem in above)
 
 
 def test_two_sides_of_a_label_must_agree() -> None:
@@ -277,7 +277,7 @@ def test_two_sides_of_a_label_must_agree() -> None:
         association("contacts", "deals", labels={"Buyer": {"limit": 1, "create_missing": True, "inverse": "Bought"}}),
         association("deals", "contacts", labels={"Bought": {"create_missing": True, "inverse": "Purchaser"}}),
     )
-    assert "is declared with another inverse" in problems_of(source)[0]
+    assert "is declared with a different inverse" in problems_of(source)[0]
 
 
 def test_the_shipped_schema_is_current() -> None:

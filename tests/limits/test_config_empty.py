@@ -108,13 +108,13 @@ def text(*lines: str) -> str:
 @pytest.mark.parametrize(
     ("lines", "where", "said"),
     [
-        (["    labels: {Owner:1}"], 'labels["Owner:1"]', 'is read as a label "Owner:1" without a limit; a blank is'),
+        (["    labels: {Owner:1}"], 'labels["Owner:1"]', 'is read as the label "Owner:1" without a limit; a space is'),
         (["    labels: {Owner:1}"], 'labels["Owner:1"]', "write Owner: 1"),
-        (["    labels: {Owner: }"], "labels.Owner", "has no limit: it is not managed here, and not created"),
+        (["    labels: {Owner: }"], "labels.Owner", "has no limit, so the label is neither managed nor created"),
         (["    labels:", "      Owner:"], "labels.Owner", "has no limit"),
         (["    labels:", "      Owner: {limit: }"], "labels.Owner", "has no limit"),
         (["    labels:", "      Owner: {}"], "labels.Owner", "has no limit"),
-        (["    limit:", "    labels: {A: 1}"], "limit", "is empty: the object limit of contacts"),
+        (["    limit:", "    labels: {A: 1}"], "limit", "is empty, so the object limit of contacts"),
         (["    labels:", "    limit: 1"], "labels", "is empty"),
         (["    types:", "    limit: 1"], "types", "is empty"),
         (["    types: [{category: WORK, typeId: 1, limit: }]"], "types[0].limit", "is empty"),
@@ -141,10 +141,10 @@ def test_a_portal_without_overrides_is_a_warning() -> None:
         'portals: {"1": {associations: []}}\n',
     ):
         [warning] = warnings(base + portals)
-        assert "has no overrides: the limits at the top of the file apply" in warning
-    assert "is empty, which changes nothing" in warnings(base + "portals:\n")[0]
+        assert "has no overrides, so the general limits of the file apply" in warning
+    assert "is empty and has no effect" in warnings(base + "portals:\n")[0]
     [warning] = warnings(base + "portals: {a: {associations: [{from: contacts, to: companies}]}}\n")
-    assert "it changes nothing" in warning
+    assert "the override has no effect" in warning
 
 
 def test_a_type_without_a_limit_is_an_error() -> None:
@@ -156,4 +156,4 @@ def test_one_limit_declared_and_not_managed_at_once_is_an_error() -> None:
     entries = [association("contacts", "companies", limit=limit) for limit in (5, None)]
     config, [problem] = check_config(declare(*entries))
     assert config is None
-    assert "declared already" in problem.message
+    assert "is already declared" in problem.message

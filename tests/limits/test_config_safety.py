@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.limits.config import ConfigError, load_config
-from airflow_provider_hubassoc.limits.config.document import MAX_BYTES
+from airflow_provider_hubassoc.limits.config.yaml_text import MAX_BYTES
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
 from tests.support import environment
 from tests.support.tracebacks import told
@@ -71,7 +71,7 @@ def test_nothing_of_another_file_is_told(kind: str, name: str, tmp_path: Path) -
 def test_a_name_that_is_not_of_such_a_file_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "limits.txt").write_text("version: 1\nassociations: []\n")
     [problem] = refusal(tmp_path / "limits.txt").problems
-    assert str(problem).startswith("is not read; allowed: a file whose name ends in .yaml, .yml, .json")
+    assert str(problem).startswith("is not the name of a limits file; allowed: a path that ends in .yaml, .yml, .json")
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_dict_that_explodes_is_refused() -> None:
         bomb = [bomb] * 9
     endless: list[Any] = []
     endless.append(endless)
-    for value, said in ((bomb, "holds more than 200000 values"), (endless, "nested too deeply")):
+    for value, said in ((bomb, "contains more than 200000 values"), (endless, "nested too deeply")):
         with pytest.raises(ConfigError, match=said):
             load_config({"version": 1, "associations": value})
         inputs = [{"category": "WORK", "typeId": value, "maxToObjectIds": 1}]
@@ -152,7 +152,7 @@ def test_a_dict_that_explodes_is_refused() -> None:
 
 def test_keys_that_are_the_same_as_text_are_told() -> None:
     portal = {"associations": []}
-    with pytest.raises(ConfigError, match=r"portals\.1: is given twice"):
+    with pytest.raises(ConfigError, match=r"portals\.1: is defined twice"):
         load_config({"version": 1, "associations": [], "portals": {1: portal, "1": portal}})
 
 

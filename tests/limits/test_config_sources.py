@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.limits.config import ConfigError, check_config, load_config
-from airflow_provider_hubassoc.limits.config.document import read
+from airflow_provider_hubassoc.limits.config.sources import read
 from airflow_provider_hubassoc.retry_policy import is_permanent
 from tests.support.portal import association, declare
 
@@ -138,7 +138,7 @@ def test_what_a_file_says_of_a_portal_twice_is_refused() -> None:
     _, [problem] = check_config(
         GOOD | {"portals": {"emea ": {"associations": [association("deals", "deals", limit=1)]}}}
     )
-    assert problem.message == "must not have blanks at its ends"
+    assert problem.message == "must not begin or end with white space"
 
 
 def test_an_error_survives_pickling(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ SLIPS = [
     ("&x Boss: 1", 1, 'quote it: "&x Boss": 1'),
     ("Boss: &x 1", 7, "anchors (&name) are not supported"),
     ("& Boss: 1", 1, 'quote it: "& Boss": 1'),
-    ("Contract #1: 2", 1, 'a # after a blank begins a comment in YAML; quote it: "Contract #1": 2'),
+    ("Contract #1: 2", 1, 'a # after a space starts a comment in YAML; quote it: "Contract #1": 2'),
     ("Contract #1: 2\nOther: 3", 1, 'quote it: "Contract #1": 2'),
     ("Other: 3\nContract #1: 2", 1, 'quote it: "Contract #1": 2'),
     ("VIP #2:\n  limit: 3", 1, 'quote it: "VIP #2"'),
     ("Customer: VIP #3: 2", 1, 'quote it: "Customer: VIP #3": 2'),
-    ('"Owner":1', 1, 'a blank is missing after the colon; write: "Owner": 1'),
+    ('"Owner":1', 1, 'a space is missing after the colon; write: "Owner": 1'),
     ("Owner = 1", 1, "a colon is missing; write: Owner: 1"),
     ("{{ params.label }}: 1", 1, 'quote it: "{{ params.label }}": 1'),
     ("Boss: {{ params.limit }}", 8, 'quote a template: "{{ ... }}"'),
@@ -43,14 +43,14 @@ SLIPS = [
     ("? key: 1", 3, 'quote it: "? key": 1'),
     ("? key", 3, 'quote it: "? key"'),
     ("Owner: 1: 2", 1, 'quote it: "Owner: 1": 2'),
-    ("Owner:1\nBoss: 2", 1, "a blank is missing after the colon; write: Owner: 1"),
+    ("Owner:1\nBoss: 2", 1, "a space is missing after the colon; write: Owner: 1"),
     ("Owner 1\nBoss: 2", 1, "a colon is missing; write: Owner: 1"),
-    ('"Owner: 1\nBoss: 2', 1, "the quote that begins here is not closed"),
-    ("'Owner: 1", 1, "the quote that begins here is not closed"),
+    ('"Owner: 1\nBoss: 2', 1, "the quote that starts here is not closed"),
+    ("'Owner: 1", 1, "the quote that starts here is not closed"),
     ('"A" B: 1', 1, r'quote it: "\"A\" B": 1'),
-    ("\tOwner: 1", 1, "a tab is not allowed here; indent with blanks"),
+    ("\tOwner: 1", 1, "a tab is not allowed here; indent with spaces"),
     ('Boss: "\\q"', 8, "unknown escape after a backslash"),
-    ("Boss: {limit:}", 13, "a blank is missing after the colon"),
+    ("Boss: {limit:}", 13, "a space is missing after the colon"),
     ("Boss: {limit: 1", None, "a comma or a closing brace is missing"),
 ]
 
@@ -96,7 +96,7 @@ def test_a_label_cut_by_a_comment_is_no_silent_nothing() -> None:
 
 def test_a_blank_that_is_missing_after_a_colon() -> None:
     problem = problem_of(text_of("Owner:1"))
-    assert "a blank is missing after the colon; write: Owner: 1" in problem.message
+    assert "a space is missing after the colon; write: Owner: 1" in problem.message
     _, problems = check_config("version: 1\nassociations: [{from:contacts, to: deals, limit: 1}]\n")
     assert "unknown key" in problems[0].message + problems[1].message
     assert any("write from: contacts" in problem.message for problem in problems)

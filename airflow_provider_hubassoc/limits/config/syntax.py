@@ -1,4 +1,4 @@
-"""Says what a YAML parser stumbled over in words, and how to write it: ``quote it: "*VIP*": 1``."""
+"""Explanations of YAML syntax errors: the cause in plain words, and how to write it: ``quote it: "*VIP*": 1``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 import yaml
 
-_TAB = "a tab is not allowed here; indent with blanks"
+_TAB = "a tab is not allowed here; indent with spaces"
 _REASONS = [
     ("tab", _TAB),
     ("\\t", _TAB),
     ("a simple key", "a colon is missing after this name"),
     ("mapping values are not allowed", "a colon is not allowed here"),
-    ("unexpected ':'", "a blank is missing after the colon"),
-    ("a quoted scalar", "the quote that begins here is not closed"),
-    ("alias", "a name or value must not begin with *, which is an alias in YAML"),
-    ("anchor", "a name or value must not begin with &, which is an anchor in YAML"),
-    ("tag", "a name or value must not begin with !, which is a tag in YAML"),
-    ("directive", "a line must not begin with %, which is a directive in YAML"),
-    ("a block scalar", "a name or value must not begin with | or >, which begins a block of text in YAML"),
-    ("cannot start any token", "a name or value must not begin with this character"),
+    ("unexpected ':'", "a space is missing after the colon"),
+    ("a quoted scalar", "the quote that starts here is not closed"),
+    ("alias", "a name or value must not start with *, which is an alias in YAML"),
+    ("anchor", "a name or value must not start with &, which is an anchor in YAML"),
+    ("tag", "a name or value must not start with !, which is a tag in YAML"),
+    ("directive", "a line must not start with %, which is a directive in YAML"),
+    ("a block scalar", "a name or value must not start with | or >, which starts a block of text in YAML"),
+    ("cannot start any token", "a name or value must not start with this character"),
     ("or '}'", "a comma or a closing brace is missing here"),
     ("or ']'", "a comma or a closing bracket is missing here"),
     ("a flow mapping", "a comma or a closing brace is missing here"),
@@ -30,25 +30,24 @@ _REASONS = [
     ("document start", "only one document is allowed; remove the line with ..."),
     ("a single document", "only one document is allowed; remove the line with ---"),
     ("a block mapping", "a name with a colon was expected here; check quotes and indentation"),
-    ("a block collection", "a list item that begins with - was expected here; check the indentation"),
+    ("a block collection", "a list item that starts with - was expected here; check the indentation"),
 ]
-"""Part of what libyaml or PyYAML says -> the same in our words, which quote nothing of the text."""
+"""Part of a message of libyaml or PyYAML -> plain words, which quote nothing of the text."""
 
-COMMENT = "a # after a blank begins a comment in YAML"
+COMMENT = "a # after a space starts a comment in YAML"
 
 _AT_CONTEXT = ("a simple key", "a quoted scalar", "alias", "anchor")
-"""Where the beginning of what the parser was reading is a better place than where it gave up."""
+"""Errors whose place is the start of what the parser was reading, not the position where it gave up."""
 
 _LOOK_BACK = 3
-"""Lines before the parser's position in which the cause is looked for."""
-
+"""Number of lines before the parser's position that may contain the cause."""
 
 _MAX_LINE = 300
-"""Longest line in which a slip is looked for: the time of the patterns grows with the square of it."""
+"""Longest line that is searched for a slip: the time of the patterns grows with the square of the length."""
 
 
 class Explanation(NamedTuple):
-    """What is wrong with a text, and where: line and column from 1."""
+    """Cause and place of a syntax error; line and column from 1."""
 
     message: str
     line: int | None = None
@@ -56,7 +55,7 @@ class Explanation(NamedTuple):
 
 
 class Slip(NamedTuple):
-    """A line that means something else than it looks."""
+    """Text that does not mean what it looks like; line and column from 1."""
 
     line: int
     column: int
@@ -65,13 +64,13 @@ class Slip(NamedTuple):
 
 
 def explain(error: yaml.MarkedYAMLError, text: str, *, quote: bool) -> Explanation:
-    """Return the parser's reason in words, with the cure where one is known.
+    """Return the parser's reason in plain words, with the cure where one is known.
 
-    :param quote: whether parts of the text may be shown.
+    :param quote: True if the explanation may show parts of the text.
     """
-    said = f"{error.context or ''} {error.problem or ''}"
-    key, words = next(((part, words) for part, words in _REASONS if part in said), ("", ""))
-    if "unknown escape" in said:
+    parser_message = f"{error.context or ''} {error.problem or ''}"
+    key, words = next(((part, words) for part, words in _REASONS if part in parser_message), ("", ""))
+    if "unknown escape" in parser_message:
         key, words = "", "unknown escape after a backslash; write two backslashes, or use single quotes"
     mark = error.problem_mark or error.context_mark
     if key in _AT_CONTEXT and error.context_mark is not None:
@@ -84,7 +83,7 @@ def explain(error: yaml.MarkedYAMLError, text: str, *, quote: bool) -> Explanati
     message = f"is not valid YAML: {words}" if words else "is not valid YAML"
     if mark is None:
         return Explanation(message)
-    # A quote without its end swallows the lines behind it; what is in them is not at fault.
+    # An unclosed quote swallows the lines after it, which are not at fault.
     slips = () if key == "a quoted scalar" else _slips_before(lines, mark.line)
     slip = next(iter(slips), None)
     if slip is None or words == _TAB:
@@ -94,10 +93,10 @@ def explain(error: yaml.MarkedYAMLError, text: str, *, quote: bool) -> Explanati
 
 
 def find_slip(lines: Sequence[str], line: int, column: int | None = None) -> Slip | None:
-    """Return what looks like a slip in a line.
+    """Return the first slip in a line; None if there is none.
 
-    :param line: its number, from 1.
-    :param column: where the name begins, from 1; by default at the beginning, behind indentation.
+    :param line: number of the line, from 1.
+    :param column: where the name starts, from 1; by default after the indentation.
     """
     text = lines[line - 1] if 1 <= line <= len(lines) else ""
     if not text or len(text) > _MAX_LINE:
@@ -113,8 +112,14 @@ def find_slip(lines: Sequence[str], line: int, column: int | None = None) -> Sli
     return Slip(line, index + 1, *found) if found else None
 
 
+def missing_space(text: str) -> str:
+    """Return a hint for a key and its value without a space, such as ``Owner:1``; an empty string for other text."""
+    found = re.fullmatch(r"([^:]*[^:\s]):([^:\s/]*)", text)
+    return f"; a space is missing after the colon; write {found[1]}: {found[2]}".rstrip() if found else ""
+
+
 def _slips_before(lines: list[str], index: int) -> Iterator[Slip]:
-    """Look for a slip in the line at which the parser gave up, then in those before it."""
+    """Yield slips from the line where the parser gave up backwards."""
     for number in range(min(index, len(lines) - 1), max(-1, index - 1 - _LOOK_BACK), -1):
         if not lines[number].strip() or lines[number].lstrip().startswith("#"):
             continue
@@ -124,27 +129,27 @@ def _slips_before(lines: list[str], index: int) -> Iterator[Slip]:
 
 
 def _patterns(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (reason, cure) for a line without its indentation."""
+    """Yield (reason, cure) of each slip in a line without its indentation."""
     if text.startswith(("'", '"')):
         if found := re.fullmatch(r"""("[^"]*"|'[^']*'):([^\s:]+)""", text):
-            yield "a blank is missing after the colon", f"write: {found[1]}: {found[2]}"
+            yield "a space is missing after the colon", f"write: {found[1]}: {found[2]}"
         elif found := re.fullmatch(r"""((?:"[^"]*"|'[^']*')\s*[^\s:#,][^:]*?)\s*:(?:\s+(\S+))?""", text):
-            yield "text goes on after the closing quote", _quoted(found[1], found[2])
+            yield "text continues after the closing quote", _quoted(found[1], found[2])
         return
     special = re.fullmatch(r"([*&!%@`|>?\[{].*?)\s*:(?:\s+(\S.*))?", text) or re.fullmatch(r"(\?\s.*)()", text)
     if special and not re.match(r"""\{\s*["']?[\w$ ]+["']?:""", text):
-        yield f"a name that begins with {text[0]} means something else in YAML", _quoted(special[1], special[2])
+        yield f"a name that starts with {text[0]} means something else in YAML", _quoted(special[1], special[2])
         return
     if found := re.fullmatch(r"([^#\"']+?\s#[^\s:][^:]*?)\s*:(?:\s+(\S+))?", text):
         yield COMMENT, _quoted(found[1], found[2])
     elif found := re.fullmatch(r"([^#\[{]+?:\s+[^#\[{]*?):\s+(\S+)", text):
-        yield "a name with a colon and a blank means something else in YAML", _quoted(found[1], found[2])
+        yield "a name with a colon and a space means something else in YAML", _quoted(found[1], found[2])
     elif found := re.fullmatch(r"([^#:\"']+?):([^\s:\"'/]+)", text):
-        yield "a blank is missing after the colon", f"write: {found[1]}: {found[2]}"
+        yield "a space is missing after the colon", f"write: {found[1]}: {found[2]}"
     elif found := re.fullmatch(r"([^#:\"',\[\]{}]+?)\s+(\d+|unlimited)", text):
         yield "a colon is missing", f"write: {found[1].rstrip(' =')}: {found[2]}"
     elif found := re.match(r"[^#:\"']+?:\s+([*&!%@`|>][^#]*)", text):
-        yield f"a value that begins with {found[1][0]} means something else in YAML", f"quote it: {_text(found[1])}"
+        yield f"a value that starts with {found[1][0]} means something else in YAML", f"quote it: {_text(found[1])}"
 
 
 def _quoted(name: str, value: str | None) -> str:

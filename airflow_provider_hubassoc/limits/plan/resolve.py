@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from airflow_provider_hubassoc.hubspot.models import AssociationCategory, TypeIdentity
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig, nearest
+from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig
 from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import (
@@ -18,7 +18,7 @@ from airflow_provider_hubassoc.limits.plan.names import (
     types_published_as,
 )
 from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, direction_of
-from airflow_provider_hubassoc.limits.problems import Place, show, show_exactly
+from airflow_provider_hubassoc.limits.problems import Place, did_you_mean, show, show_exactly
 from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
 
 TypeKey = TypeIdentity | str
@@ -205,7 +205,7 @@ class TypeResolver:
     def _no_such_label(self, text: str) -> str:
         labels = sorted(set(self.labels.values()))
         them = ", ".join(map(show_exactly, labels)) or "none"
-        hint = nearest(text, labels) or "; to have it created, declare it with create_missing: true"
+        hint = did_you_mean(text, labels) or "; to have it created, declare it with create_missing: true"
         return f"the portal has no such label here; it has {them}{hint}"
 
     def _warn_of_candidates(self, text: str) -> None:
