@@ -332,8 +332,3 @@ def _assert_no_thread_is_left(before: set[threading.Thread]) -> None:
         assert time.monotonic() < end, f"threads left over: {left}"
         time.sleep(0.01)
     assert len([each for each in threading.enumerate() if each.name.startswith("hubspot_")]) <= _POOL
-
-
-def test_the_readme_tells_of_every_fault_what_the_matrix_proves() -> None:
-    text = catalogue.README.read_text("utf-8")
-    assert text == catalogue.in_readme(text), "the table of faults is out of date: run python -m tests.faults.catalogue"
