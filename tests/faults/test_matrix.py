@@ -31,8 +31,8 @@ from tests.faults.catalogue import (
     why_not,
 )
 from tests.faults.ways import INTERVAL, PLACES, WAYS, Case, Place, Shown, World, cause, world_of
+from tests.support import figures
 from tests.support.airflow_in_memory import HAS_3_3
-from tests.support.figures import FIGURES
 from tests.support.scenarios import LIMITS
 from tests.support.tracebacks import told
 
@@ -144,7 +144,7 @@ def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     ran = [item for item in request.session.items if "cell" in getattr(item, "fixturenames", ())]
     faults = len(FAULTS) + len(NO_FAULTS) + len(BATCH_FAULTS)
-    FIGURES["faults x ways"] = f"{faults} faults x {len(WAYS)} ways, {len(ran)} cells"
+    figures.report("faults x ways", f"{faults} faults x {len(WAYS)} ways, {len(ran)} cells")
 
 
 @pytest.mark.usefixtures("fast_clock", "guard")
