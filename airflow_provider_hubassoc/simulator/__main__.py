@@ -37,6 +37,12 @@ def build_parser(program: str) -> Parser:
         "--stale-seconds", type=seconds(), default=0.0, help="how long reads show the state before a change (default 0)"
     )
     add("--flip-flop", action="store_true", help="stale reads alternate between the old and the new state")
+    add(
+        "--tracking-lag-seconds",
+        type=seconds(),
+        default=0.0,
+        help="how long the Limits Tracking API shows the state before a change (default 0)",
+    )
     add("--latency-seconds", type=seconds(3600), default=0.0, help="delay of every answer (default 0)")
     add(
         "--no-status-links",

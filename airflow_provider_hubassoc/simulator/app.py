@@ -15,10 +15,14 @@ from airflow_provider_hubassoc.simulator.gateway import Gateway
 from airflow_provider_hubassoc.simulator.portal import Portal
 from airflow_provider_hubassoc.simulator.responses import HubSpotResponse, rate_headers
 from airflow_provider_hubassoc.simulator.settings import API_VERSIONS, Settings
+from airflow_provider_hubassoc.simulator.tracking import Tracking
+from airflow_provider_hubassoc.simulator.tracking_api import TrackingApi
 from airflow_provider_hubassoc.simulator.wire import RequestLog
 
 
-def create_app(settings: Settings, portal: Portal, gateway: Gateway, log: RequestLog, faults: FaultQueue) -> FastAPI:
+def create_app(
+    settings: Settings, portal: Portal, tracking: Tracking, gateway: Gateway, log: RequestLog, faults: FaultQueue
+) -> FastAPI:
     """Return the ASGI application of one portal."""
     app = FastAPI(openapi_url=None)
     app.include_router(_account_routes(portal, gateway))
@@ -27,7 +31,8 @@ def create_app(settings: Settings, portal: Portal, gateway: Gateway, log: Reques
     # v4 is documented as /crm/v4/associations (older clients use it) and specified as /crm/associations/v4.
     app.include_router(associations, prefix="/crm/v4/associations")
     app.include_router(associations, prefix="/crm/associations/{version}")
-    app.include_router(ControlApi(portal, log, faults).router(), prefix="/_simulator")
+    app.include_router(TrackingApi(tracking, gateway).router(), prefix="/crm/limits/{version}")
+    app.include_router(ControlApi(portal, tracking, log, faults).router(), prefix="/_simulator")
     app.add_exception_handler(RefusalError, _answer_refusal)
     app.add_exception_handler(404, _answer_unknown_route)
     app.add_exception_handler(405, _answer_unknown_route)

@@ -10,6 +10,7 @@ from airflow_provider_hubassoc.simulator.errors import RefusalError
 from airflow_provider_hubassoc.simulator.faults import Fault, FaultQueue
 from airflow_provider_hubassoc.simulator.portal import Portal
 from airflow_provider_hubassoc.simulator.responses import HubSpotResponse
+from airflow_provider_hubassoc.simulator.tracking import Tracking
 from airflow_provider_hubassoc.simulator.wire import RequestLog
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -18,8 +19,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class ControlApi:
     """Endpoints that do in another process what the methods of ``Simulator`` do in this one."""
 
-    def __init__(self, portal: Portal, log: RequestLog, faults: FaultQueue) -> None:
+    def __init__(self, portal: Portal, tracking: Tracking, log: RequestLog, faults: FaultQueue) -> None:
         self._portal = portal
+        self._tracking = tracking
         self._log = log
         self._faults = faults
 
@@ -34,6 +36,8 @@ class ControlApi:
             ("DELETE", "/faults", self._clear_faults),
             ("POST", "/limits", self._set_limit),
             ("POST", "/object-types", self._add_object_type),
+            ("POST", "/records", self._add_record),
+            ("POST", "/associations", self._associate),
         ]
         router = APIRouter()
         for method, path, handler in routes:
@@ -70,6 +74,16 @@ class ControlApi:
 
     async def _add_object_type(self, request: Request) -> Response:
         return HubSpotResponse({"id": self._portal.add_object_type((await request.json())["name"])}, 201)
+
+    async def _add_record(self, request: Request) -> Response:
+        body = await request.json()
+        return HubSpotResponse({"id": self._tracking.add_record(body["objectType"], body["name"])}, 201)
+
+    async def _associate(self, request: Request) -> Response:
+        body = await request.json()
+        names = ("fromObjectType", "fromRecord", "toObjectType", "toRecord", "category", "typeId")
+        self._tracking.associate(*(body[name] for name in names))
+        return HubSpotResponse(None, 204)
 
 
 def _refusing_mistakes(handler: Handler) -> Handler:

@@ -21,6 +21,16 @@ class ObjectType:
     spellings: tuple[str, ...]
 
     @property
+    def singular(self) -> str:
+        """Name of one record, as HubSpot's pages show it."""
+        return self.name.partition("_")[2] if self.custom else self.name.replace("_", " ").capitalize()
+
+    @property
+    def plural(self) -> str:
+        """Name of several records, as HubSpot's pages show it."""
+        return f"{self.singular}s" if self.custom else self.spellings[0].replace("_", " ").capitalize()
+
+    @property
     def custom(self) -> bool:
         """Whether it is a custom object type of the portal."""
         return self.id.startswith("2-")

@@ -78,7 +78,8 @@ class Portal:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
         self._clock = clock
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self._before_change: list[Callable[[], None]] = []
         self._object_types: dict[str, ObjectType] = {}
         self._spellings: dict[str, ObjectType] = {}
         for object_type in standard_object_types():
@@ -100,6 +101,14 @@ class Portal:
         self._operations: dict[str, Operation] = {}
         self._running: list[tuple[float, int, Operation]] = []
 
+    def before_change(self, call: Callable[[], None]) -> None:
+        """Have a function called before every change of object types, labels or limits, while the lock is held."""
+        self._before_change.append(call)
+
+    def _announce_change(self) -> None:
+        for call in self._before_change:
+            call()
+
     # -- object types --
 
     def _register(self, object_type: ObjectType) -> None:
@@ -112,15 +121,21 @@ class Portal:
 
         :raises RefusalError: if the type is unknown; HubSpot's answer has no category then.
         """
-        with self._lock:
+        with self.lock:
             found = self._object_types.get(spelling) or self._spellings.get(spelling.lower())
         if found is None:
             raise RefusalError(400, f"Unable to infer object type from: {spelling}", None)
         return found
 
+    def object_types(self) -> list[ObjectType]:
+        """Return all object types."""
+        with self.lock:
+            return list(self._object_types.values())
+
     def add_object_type(self, name: str) -> str:
         """Add a custom object type and return its id, ``2-<n>``."""
-        with self._lock:
+        with self.lock:
+            self._announce_change()
             object_id = f"2-{self._next_object_number}"
             object_type = custom_object_type(object_id, name, self.settings.portal_id)
             if object_type.spellings[0] in self._spellings:
@@ -173,16 +188,26 @@ class Portal:
         self._types_between(from_id, to_id)
         return self._types.get((from_id, to_id, category, type_id))
 
+    def association_type(self, from_id: str, to_id: str, category: str, type_id: int) -> AssociationType | None:
+        """Return the type of an identity in one direction, by object type ids; None if there is none."""
+        with self.lock:
+            return self._type(from_id, to_id, category, type_id)
+
+    def association_types(self) -> list[AssociationType]:
+        """Return the association types of all directions."""
+        with self.lock:
+            return list(self._types.values())
+
     def labels(self, from_type: str, to_type: str) -> list[AssociationType]:
         """Return the association types from one object type to another."""
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
-        with self._lock:
+        with self.lock:
             return list(self._types_between(from_id, to_id))
 
     def schema(self, object_type: str) -> dict[str, Any]:
         """Return an object's schema, with the internal names of the association types from and to it."""
         found = self.object_type(object_type)
-        with self._lock:
+        with self.lock:
             types = [
                 association_type
                 for association_type in self._types.values()
@@ -217,7 +242,8 @@ class Portal:
             raise RefusalError(
                 400, f"Association name {name!r} must not include hyphens or begin with a numerical character"
             )
-        with self._lock:
+        with self.lock:
+            self._announce_change()
             user_types = [
                 association_type
                 for association_type in self._types.values()
@@ -250,7 +276,8 @@ class Portal:
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
         if not label.strip() or (inverse_label is not None and not inverse_label.strip()):
             raise RefusalError(400, "Association label must not be blank")
-        with self._lock:
+        with self.lock:
+            self._announce_change()
             found = self._type(from_id, to_id, "USER_DEFINED", type_id)
             if found is None or found.label is None:
                 raise RefusalError(400, f"Association type {type_id} is not a label that can be updated")
@@ -263,7 +290,8 @@ class Portal:
     def delete_label(self, from_type: str, to_type: str, type_id: int) -> None:
         """Delete a label in both directions, by the id of either."""
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
-        with self._lock:
+        with self.lock:
+            self._announce_change()
             found = self._type(from_id, to_id, "USER_DEFINED", type_id) or self._type(
                 to_id, from_id, "USER_DEFINED", type_id
             )
@@ -299,13 +327,13 @@ class Portal:
     def limits_between(self, from_type: str, to_type: str) -> list[dict[str, Any]]:
         """Return the rows of one direction: types that have a limit, and those that had one (null)."""
         pair = (self.object_type(from_type).id, self.object_type(to_type).id)
-        with self._lock:
+        with self.lock:
             self._run_due()
             return [self._limit_row(key, value) for key, value in self._visible().items() if key[:2] == pair]
 
     def all_limits(self) -> list[dict[str, Any]]:
         """Return the rows of all directions and of the inverse types; rows do not name their direction."""
-        with self._lock:
+        with self.lock:
             self._run_due()
             visible = self._visible()
             rows: dict[Key, int | None] = {}
@@ -319,7 +347,7 @@ class Portal:
 
     def limits(self) -> dict[Key, int]:
         """Return the limits in force, including those that reads do not show yet."""
-        with self._lock:
+        with self.lock:
             self._run_due()
             return {key: value for key, value in self._limits.items() if value is not None}
 
@@ -332,7 +360,8 @@ class Portal:
         """
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
         key = (from_id, to_id, category, type_id)
-        with self._lock:
+        with self.lock:
+            self._announce_change()
             self._run_due()
             if self._type(*key) is None:
                 raise ValueError(f"no association type {category} {type_id} from {from_id} to {to_id}")
@@ -346,7 +375,7 @@ class Portal:
         """
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
         seconds = self.settings.processing_seconds
-        with self._lock:
+        with self.lock:
             self._run_due()
             if action != "purge" and self.settings.limit_rule_status == 400:
                 self._refuse_whole_batch(from_id, to_id, inputs)
@@ -374,7 +403,7 @@ class Portal:
 
     def operation(self, operation_id: str) -> Operation:
         """Return a slow batch in its current state."""
-        with self._lock:
+        with self.lock:
             self._run_due()
             found = self._operations.get(operation_id)
             if found is None:
@@ -393,6 +422,7 @@ class Portal:
         if self.settings.canceled:
             operation.status = "CANCELED"
             return
+        self._announce_change()
         seen: set[tuple[str, int]] = set()
         for batch_input in operation.inputs:
             identity = (batch_input.category, batch_input.type_id)
@@ -514,7 +544,7 @@ class Portal:
 
     def state(self) -> dict[str, Any]:
         """Return object types, labels and limits in force as JSON, for people."""
-        with self._lock:
+        with self.lock:
             in_force = self.limits()
             return {
                 "portalId": self.settings.portal_id,

@@ -17,6 +17,7 @@ from airflow_provider_hubassoc.simulator.faults import Fault, FaultQueue
 from airflow_provider_hubassoc.simulator.gateway import DEFAULT_TOKEN, Gateway, OAuthApp
 from airflow_provider_hubassoc.simulator.portal import Key, Portal
 from airflow_provider_hubassoc.simulator.settings import Settings
+from airflow_provider_hubassoc.simulator.tracking import Tracking
 from airflow_provider_hubassoc.simulator.wire import FrontDoor, Protocol, RequestLog, RequestRecord
 
 HOST = "127.0.0.1"
@@ -62,6 +63,7 @@ class Simulator:
         self.settings = Settings(**options)
         self._requested_port = port
         self._portal = Portal(self.settings)
+        self._tracking = Tracking(self._portal)
         self._gateway = Gateway(self.settings, self._portal.local_time)
         self._log = RequestLog()
         self._faults = FaultQueue()
@@ -138,7 +140,7 @@ class Simulator:
             ready.set()
 
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
-        app = create_app(self.settings, self._portal, self._gateway, self._log, self._faults)
+        app = create_app(self.settings, self._portal, self._tracking, self._gateway, self._log, self._faults)
         self._front_door = FrontDoor(app, self.settings, self._log, self._faults)
         self._loop = asyncio.get_running_loop()
         config = uvicorn.Config(
@@ -236,6 +238,27 @@ class Simulator:
             from_object_type, to_object_type, name=name, label=label, inverse_label=inverse_label
         )
         return created[-1].type_id, created[0].type_id
+
+    def add_record(self, object_type: str, name: str) -> str:
+        """Add a record and return its id."""
+        return self._tracking.add_record(object_type, name)
+
+    def associate(
+        self,
+        from_object_type: str,
+        from_record: str,
+        to_object_type: str,
+        to_record: str,
+        *,
+        category: str = "HUBSPOT_DEFINED",
+        type_id: int,
+    ) -> None:
+        """Associate two records, in both directions. No limit is enforced.
+
+        :param from_record: id of the record (:meth:`add_record`).
+        :raises ValueError: if a record or the association type does not exist.
+        """
+        self._tracking.associate(from_object_type, from_record, to_object_type, to_record, category, type_id)
 
     def issue_token(self, scopes: Iterable[str] | None = None) -> str:
         """Return a new access token; by default with every scope."""

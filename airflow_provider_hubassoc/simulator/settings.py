@@ -20,6 +20,7 @@ class Settings:
     :param stale_seconds: how long reads of limits show the state before a change.
     :param purge_answer: ``204`` answers a purge with an empty body, except in version 2025-09, which always answers
         with a batch; ``[]``, ``[{}]`` or ``["<unknown>"]`` answers with HTTP 200 and a batch with these results.
+    :param tracking_lag_seconds: how long the Limits Tracking API shows the state before a change.
     :param latency_seconds: delay of every answer.
     :param status_links: whether the answer to a slow batch has ``links.status``, a URL that shows its state.
     :param canceled: whether every batch ends as CANCELED and changes nothing.
@@ -38,6 +39,7 @@ class Settings:
     processing_seconds: float = 0.0
     stale_seconds: float = 0.0
     latency_seconds: float = 0.0
+    tracking_lag_seconds: float = 0.0
     status_links: bool = True
     canceled: bool = False
     partial_status: str = "COMPLETE"
@@ -62,7 +64,7 @@ class Settings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}")
-        for name in ("processing_seconds", "stale_seconds", "latency_seconds"):
+        for name in ("processing_seconds", "stale_seconds", "tracking_lag_seconds", "latency_seconds"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be 0 or more")
         try:
