@@ -20,10 +20,12 @@ from airflow_provider_hubassoc.hubspot.models import (
     BatchAnswer,
     BatchStatus,
     LimitInput,
+    WireModel,
 )
 from airflow_provider_hubassoc.hubspot.parsing import parse_json
 
 T = TypeVar("T")
+M = TypeVar("M", bound=WireModel)
 
 _LIMITS = TypeAdapter(list[AssociationLimit])
 _LABELS = TypeAdapter(list[AssociationLabel])
@@ -63,6 +65,17 @@ def parse_association_names(payload: Any) -> list[AssociationName]:
 def parse_account_info(payload: Any) -> AccountInfo:
     """Convert the description of a portal."""
     return _validated(AccountInfo.model_validate, payload, "account")
+
+
+def parse_with(model: type[M]) -> Callable[[Any], M]:
+    """Return a function that converts an answer to one model."""
+    return lambda payload: _validated(model.model_validate, payload, "answer")
+
+
+def parse_rows(model: type[M]) -> Callable[[Any], list[M]]:
+    """Return a function that converts the ``results`` of an answer."""
+    validate = TypeAdapter(list[model]).validate_python  # type: ignore[valid-type]  # a type known at run time only
+    return lambda payload: _validated(validate, _results(payload), "results")
 
 
 def parse_nothing(payload: Any) -> None:

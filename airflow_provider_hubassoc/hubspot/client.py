@@ -41,6 +41,7 @@ from airflow_provider_hubassoc.hubspot.object_types import is_object_type
 from airflow_provider_hubassoc.hubspot.retries import RetryPolicy
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings, same_origin
 from airflow_provider_hubassoc.hubspot.transport import Ends, RateLimit, Transport
+from airflow_provider_hubassoc.hubspot.usage import UsageApi
 
 T = TypeVar("T")
 
@@ -274,7 +275,7 @@ class HubSpotClient:
         Needs a scope for object schemas (``crm.schemas.contacts.read`` and others), unlike everything else here.
         """
         version = "v3" if self.api_version == "v4" else self.api_version
-        path = f"/crm-object-schemas/{version}/schemas/{self._quoted(object_type)}"
+        path = f"/crm-object-schemas/{version}/schemas/{self.path_segment(object_type)}"
         return self._request("GET", path, parse_association_names)
 
     # -- account --
@@ -288,21 +289,20 @@ class HubSpotClient:
         self.transport.time_zone = info.time_zone
         return info
 
-    # -- paths and inputs --
+    # -- usage --
 
     @property
-    def _schema_path(self) -> str:
-        # HubSpot serves v4 under two paths; this is the one that its documentation of v4 and its own client use.
-        return "/crm/v4/associations" if self.api_version == "v4" else f"/crm/associations/{self.api_version}"
+    def usage(self) -> UsageApi:
+        """The Limits Tracking API: what the portal has, and how full its limits are."""
+        return UsageApi(self)
 
-    def _limits_path(self, from_object_type: str, to_object_type: str) -> str:
-        pair = f"{self._quoted(from_object_type)}/{self._quoted(to_object_type)}"
-        return f"{self._schema_path}/definitions/configurations/{pair}"
+    def read(self, path: str, parse: Callable[[Any], T]) -> T:
+        """Read from a path of HubSpot's API; ``parse`` converts the JSON of the answer."""
+        return self._request("GET", path, parse)
 
-    def _labels_path(self, from_object_type: str, to_object_type: str) -> str:
-        return f"{self._schema_path}/{self._quoted(from_object_type)}/{self._quoted(to_object_type)}/labels"
+    # -- paths and inputs --
 
-    def _quoted(self, object_type: str) -> str:
+    def path_segment(self, object_type: str) -> str:
         """Return an object type as one segment of a path."""
         if is_object_type(object_type):
             return quote(object_type, safe="")
@@ -311,6 +311,18 @@ class HubSpotClient:
             f'{shown} is not an object type. Write "contacts", "0-1" or, for custom objects, "p_name" or "2-123".',
             **self.transport.error_context(),
         )
+
+    @property
+    def _schema_path(self) -> str:
+        # HubSpot serves v4 under two paths; this is the one that its documentation of v4 and its own client use.
+        return "/crm/v4/associations" if self.api_version == "v4" else f"/crm/associations/{self.api_version}"
+
+    def _limits_path(self, from_object_type: str, to_object_type: str) -> str:
+        pair = f"{self.path_segment(from_object_type)}/{self.path_segment(to_object_type)}"
+        return f"{self._schema_path}/definitions/configurations/{pair}"
+
+    def _labels_path(self, from_object_type: str, to_object_type: str) -> str:
+        return f"{self._schema_path}/{self.path_segment(from_object_type)}/{self.path_segment(to_object_type)}/labels"
 
     def _as_limit_inputs(self, inputs: Sequence[LimitInput | Mapping[str, Any]], ends: Ends) -> list[LimitInput]:
         """Convert mappings; a LimitInput was validated when it was made and is taken as it is."""
