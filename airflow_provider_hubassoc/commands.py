@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -157,9 +156,8 @@ class Command:
         else:
             self._print(render_terminal(plan, show_unchanged=options.all), self._document)
         if options.json or options.markdown:
-            for problem in (problem for unfit in plan.unfit for problem in unfit.problems):
-                placed = _PLACED.fullmatch(problem)
-                say(f"{placed['place']}: error: {placed['text']}" if placed else f"Error: {problem}")
+            for place, text in (located for unfit in plan.unfit for located in unfit.located_problems):
+                say(f"{place}: error: {text}" if place else f"Error: {text}")
         if plan.unread or plan.unfit:
             return ERROR
         return PENDING if options.detailed_exitcode and not plan.is_empty else DONE
@@ -446,10 +444,6 @@ def _place(file: str, problem: Problem) -> str:
 def _problem_text(problem: Problem) -> str:
     found = f"found {problem.found}; " if problem.found is not None else ""
     return f"{f'{problem.path}: ' if problem.path else ''}{found}{problem.message}"
-
-
-_PLACED = re.compile(r"(?P<place>.+?:\d+:\d+): (?P<text>.*)", re.DOTALL)
-"""A problem of a plan that begins with its place in the file."""
 
 
 def _problem_line(file: str, problem: Problem) -> str:

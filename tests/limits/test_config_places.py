@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_hubassoc.limits.config import ConfigError, Place, check_config, load_config
+from airflow_provider_hubassoc.limits.directions import Direction
+from airflow_provider_hubassoc.limits.plan import Plan, build_plan
+from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
+from tests.support.portal import association, declare
 
 TEXT = """\
 version: 1
@@ -88,3 +93,23 @@ def test_problems_of_text_and_dict_have_the_places_they_can_have() -> None:
     assert (problem.location, str(problem)[:8]) == ("line 5, column 5", "line 5: ")
     _, [problem] = check_config({"version": 1, "associations": [5]})
     assert problem.location == ""
+
+
+def test_a_plan_keeps_the_places_of_problems_apart(tmp_path: Path) -> None:
+    """A plan that was stored without places can still be read."""
+    file = tmp_path / "limits.yaml"
+    file.write_text(TEXT)
+    contacts_companies = Direction("contacts", "companies")
+    plans = [
+        build_plan(load_config(source).resolve(), PortalState({contacts_companies: DirectionState([], [])}))
+        for source in (file, declare(association("contacts", "companies", labels={"Owner": 2})))
+    ]
+    for plan in plans:
+        assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    [with_file], [without_file] = (plan.unfit for plan in plans)
+    [(place, text)] = [located for located in with_file.located_problems if '"Owner"' in located[1]]
+    assert place == f"{file}:7:7"
+    assert text.startswith("labels[")
+    assert f"{place}: {text}" in with_file.problems
+    assert without_file.located_problems == [("", text)]
+    assert "places" not in plans[1].to_json()["unfit"][0]
