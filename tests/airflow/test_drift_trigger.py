@@ -95,7 +95,7 @@ async def test_reads_that_flip_between_old_and_new_are_no_drift() -> None:
 async def test_a_label_that_is_gone_is_drift() -> None:
     watcher = trigger(association=association("contacts", "companies", labels={"Champion": 2}))
     (told,) = await fired(watcher, 5)
-    assert 'labels["Champion"]: the portal has no such label here' in told[0]
+    assert 'labels["Champion"]: the portal has no such label in this direction' in told[0]
 
 
 # -- across restarts of a triggerer ----------------------------------------------------------------------------

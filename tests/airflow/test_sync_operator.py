@@ -297,7 +297,7 @@ def test_missing_labels(
         assert (key[:3], limit) == (("0-3", "0-1", USER), 2)
     else:
         assert_permanent(run, ApplyError)
-        assert 'labels["Champion"]: the portal has no such label here' in str(run.error)
+        assert 'labels["Champion"]: the portal has no such label in this direction' in str(run.error)
         assert hubspot.limits() == {}
         assert writes(hubspot) == []
 
@@ -371,7 +371,7 @@ def test_a_stale_plan_is_refused(airflow: Airflow, hubspot: Simulator, hubspot_c
     run = airflow.run(apply)
 
     assert_permanent(run, StalePlanError)
-    assert "deals -> contacts (unlabeled): the limit was unlimited, now it is 4" in str(run.error)
+    assert "deals -> contacts (unlabeled): the limit was unlimited and is now 4" in str(run.error)
     assert writes(hubspot) == []
 
 
@@ -385,7 +385,7 @@ def test_a_plan_of_another_portal_is_refused(
     run = airflow.run(apply)
 
     assert_permanent(run, StalePlanError)
-    assert "it was made for portal 12345678, this is portal 999" in str(run.error)
+    assert "the plan was made for portal 12345678, but this is portal 999" in str(run.error)
     assert writes(hubspot) == []
 
 

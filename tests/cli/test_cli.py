@@ -41,7 +41,7 @@ def _environment(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_plan_apply_plan(hubspot: Simulator, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", file, "--detailed-exitcode"]) == 2
     out = capsys.readouterr().out
-    assert "+ create  contacts -> companies  (unlabeled)       unlimited     5\n" in out
+    assert "+ create  contacts -> companies  (unlabeled)       unlimited        5\n" in out
     assert "Plan: 2 to create, 0 to update, 0 to purge. 0 unchanged, 0 unmanaged." in out
     assert writes(hubspot) == []
     assert main(["apply", file, "--yes"]) == 0
@@ -78,7 +78,7 @@ def test_an_approved_plan_is_applied_unless_the_portal_has_changed(
     assert main(["plan", file, "-o", plan]) == 0
     hubspot.set_limit("contacts", "companies", HUBSPOT, 279, 9)
     assert main(["apply", "--plan", plan, "--yes"]) == 1
-    assert "the limit was unlimited, now it is 9" in capsys.readouterr().err
+    assert "the limit was unlimited and is now 9" in capsys.readouterr().err
     hubspot.set_limit("contacts", "companies", HUBSPOT, 279, None)
     assert main(["apply", "--plan", plan, "--yes"]) == 0
     assert set(hubspot.limits().values()) == {5, 1}

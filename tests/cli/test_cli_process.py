@@ -294,4 +294,4 @@ def test_an_edit_between_question_and_answer_is_not_overwritten(
         finally:
             os.close(master)
     assert (process.returncode, writes(hubspot)) == (1, [])
-    assert "was 9, now it is 2" in shown
+    assert "was 9 and is now 2" in shown

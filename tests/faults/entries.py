@@ -810,7 +810,7 @@ ENTRIES = [
         | st.binary(),
         _plan,
         (ValueError,),
-        _begins("not a plan: ", "The plan does not fit the portal any more"),
+        _begins("not a plan: ", "The portal has changed since the plan was made"),
     ),
     Entry("event", mutated(EVENT) | mutated(ERROR_EVENT) | json_values, _event, (HubSpotError,), _is_the_event_s_error),
     Entry(

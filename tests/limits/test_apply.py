@@ -145,7 +145,7 @@ def test_a_failed_direction_does_not_stop_the_others(hubspot: Simulator, client:
     )
     text = "\n".join(report.lines())
     assert "p_unknown -> contacts could not be read: Unable to infer object type" in text
-    assert "USER_DEFINED 999: the portal has no such association type here" in text
+    assert "USER_DEFINED 999: the portal has no such association type in this direction" in text
     assert "contacts -> deals (unlabeled) unlimited -> 2: " in text
     data = report.to_dict()
     assert [len(data[key]) for key in ("applied", "refused", "unconfirmed", "unread", "unfit")] == [1, 0, 1, 1, 1]

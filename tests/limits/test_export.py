@@ -196,7 +196,7 @@ ODD_LABELS = [
 
 @pytest.fixture(scope="module")
 def odd_portal() -> Iterator[tuple[Simulator, HubSpotClient, list[tuple[str, str, str, int]]]]:
-    """A portal with every kind of label, and the association types of it that may have limits."""
+    """Yield a portal with every kind of label, and the association types of it that may have limits."""
     with Simulator() as hubspot, client_of(hubspot) as client:
         car = hubspot.add_object_type("car")
         types = [("0-1", "0-2", HUBSPOT, 279), ("0-1", "0-2", HUBSPOT, 1), ("0-2", "0-1", HUBSPOT, 280)]

@@ -135,7 +135,7 @@ def test_a_file_may_name_what_cannot_be_sent(hubspot: Simulator, client: HubSpot
     types[0]["limit"] = 3
     plan = make_plan(client, declare(association("contacts", "companies", types=types)))
     assert plan.is_empty
-    assert "this package cannot change limits of such a type" in plan.warnings[0]
+    assert "this package cannot change limits of this association type" in plan.warnings[0]
 
 
 def test_labels_among_which_there_are_such_rows_are_found(hubspot: Simulator, client: HubSpotClient) -> None:
@@ -163,10 +163,16 @@ def test_the_plan_shows_the_text_beside_a_number(hubspot: Simulator, client: Hub
     ("wrong", "problem"),
     [
         ({"category": USER, "typeId": 99, "limit": 1}, 'it has HUBSPOT_DEFINED 1 "Primary"'),
-        ({"category": HUBSPOT, "typeId": 3, "limit": 1}, "is an association type of deals -> contacts"),
-        ({"category": HUBSPOT, "typeId": 99_999, "limit": 1}, "the portal has no such association type here"),
-        ({"category": HUBSPOT, "typeId": 99_999, "limit": "unlimited"}, "the portal has no such association type here"),
-        ({"category": "WORK", "typeId": 279, "limit": 1}, "the portal has no such association type here"),
+        ({"category": HUBSPOT, "typeId": 3, "limit": 1}, "belongs to deals -> contacts"),
+        (
+            {"category": HUBSPOT, "typeId": 99_999, "limit": 1},
+            "no such association type in this direction",
+        ),
+        (
+            {"category": HUBSPOT, "typeId": 99_999, "limit": "unlimited"},
+            "no such association type in this direction",
+        ),
+        ({"category": "WORK", "typeId": 279, "limit": 1}, "no such association type in this direction"),
     ],
 )
 def test_a_number_that_the_direction_does_not_have(
@@ -188,7 +194,7 @@ def test_a_direction_that_does_not_fit_is_no_reason_to_try_again(hubspot: Simula
     report = apply_plan(make_plan(client, source), client)
     assert report.summary == "1 direction does not fit the portal. Applied 1 of 1. Settled."
     assert (report.ok, report.retryable) == (False, False)
-    assert report.lines()[1].startswith("contacts -> companies does not fit the portal and is left as it is: ")
+    assert report.lines()[1].startswith("contacts -> companies does not fit the portal and is not changed: ")
     hubspot.inject(method="GET", path="*deals/contacts", status=500, times=9)
     report = apply_plan(make_plan(client, source), client)
     assert (report.ok, report.retryable) == (False, True)
@@ -240,7 +246,7 @@ def test_a_summary_begins_with_what_is_wrong(numbers: tuple[int, int]) -> None:
         (0, 1): "1 direction does not fit the portal. ",
         (2, 2000): "2 directions could not be read. 2000 directions do not fit the portal. ",
     }[numbers]
-    assert plan.summary.startswith(f"{expected}No changes in the others. ")
+    assert plan.summary.startswith(f"{expected}No changes in the other directions. ")
     assert report.summary.startswith(expected)
 
 
@@ -251,5 +257,5 @@ def test_a_summary_in_a_comment_says_what_is_left_out(hubspot: Simulator, client
     many = [change.model_copy(update={"label": f"<b>|{number}" * 50, "unlabeled": False}) for number in range(3000)]
     text = render_comment(plan.model_copy(update={"changes": many}))
     assert len(text) <= 65_536
-    assert "more changes; the whole plan has them." in text
+    assert "more changes; see the complete plan." in text
     assert "<b>" not in text

@@ -86,30 +86,32 @@ def test_an_unknown_label_tells_those_there_are() -> None:
     declared = association("contacts", "companies", labels={"owner": 1, "Bos": 2, "Nothing": 3})
     plan = plan_of(declared, state([], CONTACTS_COMPANIES))
     assert plan.unfit[0].problems == [
-        'labels["owner"]: "owner" looks like "Owner", which the portal has; write exactly that text, or rename one',
-        'labels["Bos"]: the portal has no such label here; it has "Boss", "Owner", "Primary"; did you mean "Boss"?',
-        'labels["Nothing"]: the portal has no such label here; it has "Boss", "Owner", "Primary"'
-        "; to have it created, declare it with create_missing: true",
+        'labels["owner"]: "owner" looks like "Owner", which the portal has; use exactly that text, or rename one of '
+        "the two",
+        'labels["Bos"]: the portal has no such label in this direction; it has "Boss", "Owner", "Primary"'
+        '; did you mean "Boss"?',
+        'labels["Nothing"]: the portal has no such label in this direction; it has "Boss", "Owner", "Primary"'
+        "; to create it, set create_missing: true",
     ]
 
 
 def test_a_label_of_two_types_has_to_be_named_exactly() -> None:
     rows = [*CONTACTS_COMPANIES, (USER, 9, "Primary")]
     assert re.search(
-        r"HUBSPOT_DEFINED 1, USER_DEFINED 9; name the one you mean under types",
+        r"HUBSPOT_DEFINED 1, USER_DEFINED 9; declare the one you mean under types",
         problems_of(plan_of(association("contacts", "companies", labels={"Primary": 1}), state([], rows))),
     )
 
 
 def test_one_type_under_two_names() -> None:
     declared = association("contacts", "companies", limit=1, types=[{"category": HUBSPOT, "typeId": 279, "limit": 2}])
-    assert re.search("declared under another name already", problems_of(plan_of(declared, state([]))))
+    assert re.search("already declared under another name", problems_of(plan_of(declared, state([]))))
 
 
 def test_a_label_limit_above_an_object_limit_that_the_file_does_not_mention() -> None:
     declared = association("contacts", "companies", labels={"Owner": 6})
     assert re.search(
-        r"would be 6 \(declared\), above the object limit of 5 \(not in the file\)",
+        r"limit of 6 \(declared\) would be above the object limit of 5 \(not in the file\)",
         problems_of(plan_of(declared, state([(HUBSPOT, 279, 5, None)], CONTACTS_COMPANIES))),
     )
 
@@ -131,7 +133,7 @@ def test_the_unlabeled_type_of_a_custom_object_is_the_portal_s() -> None:
     assert [(change.category, change.type_id, change.unlabeled) for change in plan.changes] == [(USER, 3, True)]
     for rows in ([(USER, 4, "Driver")], [(USER, 3, None), (USER, 4, None)]):
         unfit = plan_of(association("p_car", "contacts", limit=3), state([], rows))
-        assert "unlabeled association types here" in problems_of(unfit)
+        assert "unlabeled association types in this direction" in problems_of(unfit)
 
 
 @pytest.mark.parametrize(
@@ -213,11 +215,10 @@ def test_warnings() -> None:
         declared, state([(HUBSPOT, 279, None, None), (USER, 7, 5, "Owner"), (HUBSPOT, 1, 20_000, "Primary")])
     )
     assert plan.warnings == [
-        "HubSpot does not enforce a lowered limit on associations that exist already: "
-        'contacts -> companies "Owner" 5 -> 4',
-        "HubSpot's documentation is not clear on whether a label's limit may equal the object limit: "
+        'HubSpot does not enforce a lowered limit on existing associations: contacts -> companies "Owner" 5 -> 4',
+        "HubSpot may refuse a label limit equal to the object limit; its documentation is not clear on this: "
         'contacts -> companies "Primary" 20000 -> 20000',
-        "HubSpot's settings page takes limits up to 10,000; the portal may refuse more: "
+        "HubSpot's settings page accepts limits up to 10,000; the portal may refuse higher ones: "
         "contacts -> companies (unlabeled) unlimited -> 20000",
     ]
 
@@ -236,7 +237,7 @@ def test_a_terminal_shows_it_at_a_glance() -> None:
     text = rendered(some_plan(), 80)
     assert text.startswith("\n")  # a log line begins before it
     assert [line.split() for line in text.splitlines()[1:6]] == [
-        ["From", "->", "to", "Association", "type", "Now", "Then"],
+        ["From", "->", "to", "Association", "type", "Current", "Planned"],
         ["?", "unmanaged", "contacts", "->", "companies", "Bill", "|", "x", "3"],
         ["+", "create", "Boss", "unlimited", "1"],
         ["~", "update", "Owner", "5", "4"],
@@ -257,14 +258,14 @@ def test_markdown_for_people() -> None:
     assert render_markdown(some_plan()) == (
         "**Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.**\n"
         "\n"
-        "| | From -> to | Association type | Now | Then |\n"
+        "| | From -> to | Association type | Current | Planned |\n"
         "|---|---|---|---:|---:|\n"
         "| unmanaged | contacts -> companies | Bill \\| x | 3 |  |\n"
         "| create | contacts -> companies | Boss | unlimited | 1 |\n"
         "| update | contacts -> companies | Owner | 5 | 4 |\n"
         "| purge | contacts -> companies | Primary | 2 | unlimited |\n"
         "\n"
-        "- Warning: HubSpot does not enforce a lowered limit on associations that exist already: "
+        "- Warning: HubSpot does not enforce a lowered limit on existing associations: "
         'contacts -> companies "Owner" 5 -> 4\n'
     )
 
@@ -317,10 +318,10 @@ def test_an_approved_plan_goes_on_where_it_was_cut_off() -> None:
 @pytest.mark.parametrize(
     ("limits", "labels", "reason"),
     [
-        ([*ROWS[1:]], CONTACTS_COMPANIES, "(unlabeled): the limit was 9, now it is unlimited"),
-        ([*ROWS[:2], (USER, 7, 6, "Owner"), ROWS[3]], CONTACTS_COMPANIES, "Owner: the limit was 5, now it is 6"),
-        ([*ROWS[:3], (HUBSPOT, 931, 4, "Bill | x")], CONTACTS_COMPANIES, "Bill | x: the limit was 3, now it is 4"),
-        ([*ROWS, (USER, 99, 1, "New")], CONTACTS_COMPANIES, "USER_DEFINED 99: has a limit of 1 now"),
+        ([*ROWS[1:]], CONTACTS_COMPANIES, "(unlabeled): the limit was 9 and is now unlimited"),
+        ([*ROWS[:2], (USER, 7, 6, "Owner"), ROWS[3]], CONTACTS_COMPANIES, "Owner: the limit was 5 and is now 6"),
+        ([*ROWS[:3], (HUBSPOT, 931, 4, "Bill | x")], CONTACTS_COMPANIES, "Bill | x: the limit was 3 and is now 4"),
+        ([*ROWS, (USER, 99, 1, "New")], CONTACTS_COMPANIES, "USER_DEFINED 99: now has a limit of 1"),
         (ROWS, [*CONTACTS_COMPANIES[:3], (USER, 8, "Chief")], 'USER_DEFINED 8 is no longer called "Boss"'),
     ],
 )
@@ -339,7 +340,9 @@ def test_a_direction_that_could_not_be_read_is_not_forgotten() -> None:
         load_config(declare(association("contacts", "companies", limit=1))).resolve(),
         PortalState({}, {direction: unread}),
     )
-    assert plan.summary == "1 direction could not be read. No changes in the others. 0 unchanged, 0 unmanaged."
+    assert (
+        plan.summary == "1 direction could not be read. No changes in the other directions. 0 unchanged, 0 unmanaged."
+    )
     assert "contacts -> companies could not be read: not now" in render_markdown(plan)
     assert "contacts -> companies could not be read: not now" in rendered(plan, 80)
 

@@ -132,7 +132,7 @@ def portals(draw: st.DrawFn, *, strict: bool = False) -> dict[tuple[str, str], L
 def targets(
     draw: st.DrawFn, portal: dict[tuple[str, str], Limits], *, strict: bool = False
 ) -> dict[tuple[str, str], Limits]:
-    """What a file declares: directions that the portal has limits in and others, all types of them or some."""
+    """Draw what a file declares: some directions with limits in the portal, some without, with all or some types."""
     directions = draw(some_directions)
     declared = {}
     for direction in {**dict.fromkeys(directions), **dict.fromkeys(portal)}:
@@ -280,7 +280,7 @@ def test_the_order_keeps_the_rule_in_the_fewest_requests(data: st.DataObject, st
 
 
 def fewest(changes: list[Change]) -> int:
-    """The fewest requests for one direction, found by trying everything.
+    """Return the fewest requests for one direction, found by trying everything.
 
     Purges in one, the rest in as few batches as keep the rule whichever half of a batch is done; where neither state
     of a label is equal to the object limit beside it, halfway is not either.

@@ -40,8 +40,8 @@ def test_the_plan_names_the_new_text_at_every_run(hubspot: Simulator, client: Hu
     for _ in range(3):
         plan = make_plan(client, file())
         assert problems(plan) == [
-            'labels["Decision maker"]: the label "Decision maker" was renamed to "Decider" in HubSpot: adopt it (write '
-            '"Decider" in the file) or rename it back in HubSpot'
+            'labels["Decision maker"]: the label "Decision maker" was renamed to "Decider" in HubSpot: write "Decider" '
+            "in the file, or rename the label back in HubSpot"
         ]
         assert plan.new_labels == []
         report = apply_plan(plan, client)
@@ -129,7 +129,7 @@ def test_the_other_side_is_looked_at_where_the_file_does_not_declare_it(
     labels = {"Decision maker": {"limit": 2, "create_missing": True, "inverse": "Decided by"}}
     plan = make_plan(client, file(labels))
     assert plan.new_labels == []
-    assert 'has the label "Decided by" in companies -> contacts already' in problems(plan)[0]
+    assert 'already has its inverse label "Decided by" in companies -> contacts' in problems(plan)[0]
     labels["Decision maker"]["inverse"] = "decided  by"
     assert '"decided <U+0020>by" looks like "Decided by"' in problems(make_plan(client, file(labels)))[0]
 

@@ -88,7 +88,7 @@ def test_null_for_a_label_that_was_renamed_prunes_nothing(hubspot: Simulator, cl
     association_ = association("contacts", "companies", labels={"Owner": None})
     plan = make_plan(client, declare(association_), prune=True)
     assert plan.writes == []
-    assert 'nothing is pruned: the file leaves the label "Owner" unmanaged' in plan.warnings[0]
+    assert 'nothing is pruned, because the file leaves the label "Owner" unmanaged' in plan.warnings[0]
     assert needs_labels(load_config(declare(association_)).associations[0], client.get_limits("contacts", "companies"))
 
 

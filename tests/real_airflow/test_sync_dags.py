@@ -194,7 +194,7 @@ def test_a_plan_is_refused_when_the_portal_has_changed_since(stack: Stack, porta
     assert run.state == "failed", run.account()
     apply = run.instances["apply", -1]
     assert (apply["state"], apply["try_number"]) == ("failed", 1), run.account()  # no retry can mend it
-    assert "the limit was unlimited, now it is 7" in stack.api.log(apply)
+    assert "the limit was unlimited and is now 7" in stack.api.log(apply)
     assert writes(portal) == []
     assert portal.limits() == {CONTACT_TO_COMPANY: 7}
 

@@ -125,14 +125,14 @@ class _DirectionBuilder:
         limits = self._resolver.declared()
         for where, key, limit, place in limits:
             if key in declared:
-                message = "names an association type that is declared under another name already; keep one"
+                message = "the same association type is already declared under another name; keep one of the two"
                 self._findings.problem(where, message, place)
             declared[key] = limit
         unmanaged = self._resolver.unmanaged(prune)
         for where, key, _, place in limits:
             if key in unmanaged.types:
-                message = "has a limit here and null (not managed) under another name of the same association type"
-                self._findings.problem(where, f"{message}; keep one", place)
+                message = "the same association type is null (not managed) under another name; keep one of the two"
+                self._findings.problem(where, message, place)
         changes = [self._declared_change(key, target) for key, target in declared.items()]
         changes += [
             self._undeclared_change(identity, limit, unmanaged, prune)
@@ -148,8 +148,8 @@ class _DirectionBuilder:
             return self._change("unchanged", key, current, target)
         if not isinstance(key, str) and not is_sendable(key):
             self._findings.warnings.append(
-                f"{self._direction} {key[0]} {key[1]}: declared as {limit_text(target)}, is {limit_text(current)}; "
-                "this package cannot change limits of such a type"
+                f"{self._direction} {key[0]} {key[1]}: the file declares {limit_text(target)}, the portal has "
+                f"{limit_text(current)}; this package cannot change limits of this association type"
             )
             return self._change("unmanaged", key, current, current)
         action: ChangeAction = "create" if current is None else "purge" if target is None else "update"
@@ -192,7 +192,8 @@ class _DirectionBuilder:
                     for each in (change, object_limit)
                 )
                 message = (
-                    f"its limit would be {label_text}, above the object limit of {object_text}; lower it or raise that"
+                    f"the limit of {label_text} would be above the object limit of {object_text}; lower the label "
+                    "limit or raise the object limit"
                 )
                 where = show_exactly(change.label) if change.label is not None else change.name
                 self._findings.problem(where, message, self._association.place)
@@ -213,6 +214,6 @@ def _spelled_twice(
         other = first.setdefault(identity, direction)
         if other != direction and may_be_same(direction, other):
             for one, two in ((direction, other), (other, direction)):
-                message = f"{identity[0]} {identity[1]} is in {two} as well, which has the same object types"
+                message = f"{two} is the same direction, because both have {identity[0]} {identity[1]}"
                 problems.setdefault(one, [Problem(f"{message}; use one spelling")])
     return problems

@@ -32,7 +32,7 @@ class StalePlanError(HubassocError, ValueError):
 
     def __init__(self, reasons: list[str]) -> None:
         self.reasons = reasons
-        head = "The plan does not fit the portal any more; make a new one:"
+        head = "The portal has changed since the plan was made, so a new plan is needed:"
         super().__init__("\n".join([head, *(f"  {reason}" for reason in reasons)]))
 
 
@@ -157,7 +157,7 @@ class UnfitDirection(DirectionRecord):
 
     def __str__(self) -> str:
         """Name the direction and its problems for people."""
-        return f"{self.direction} does not fit the portal and is left as it is: {'; '.join(self.problems)}"
+        return f"{self.direction} does not fit the portal and is not changed: {'; '.join(self.problems)}"
 
 
 class ReadDirection(DirectionRecord):
@@ -209,12 +209,12 @@ class Plan(Record):
 
     @property
     def summary(self) -> str:
-        """One line: ``Plan: 2 to create, 1 to update, 0 to purge. 5 unchanged, 1 unmanaged.``"""
+        """The plan in one line: ``Plan: 2 to create, 1 to update, 0 to purge. 5 unchanged, 1 unmanaged.``."""
         counts = self.counts
         rest = f"{counts['unchanged']} unchanged, {counts['unmanaged']} unmanaged."
         skipped = skipped_directions(len(self.unread), len(self.unfit))
         if self.is_empty:
-            no_changes = "No changes in the others." if skipped else "No changes, the portal is as declared."
+            no_changes = "No changes in the other directions." if skipped else "No changes, the portal is as declared."
             return f"{skipped}{no_changes} {rest}"
         labels = f"{count_of(len(self.new_labels), 'label')} and " if self.new_labels else ""
         limits = f"{count_of(counts['create'], 'limit')} " if self.new_labels else f"{counts['create']} "
@@ -248,7 +248,7 @@ class Plan(Record):
             raise ValueError("not a plan: not JSON") from None
         # Every field has a default, so without this check any mapping would pass as an empty plan.
         if not isinstance(fields, Mapping) or fields.get("fingerprint") != plan.fingerprint:
-            raise ValueError("not a plan: its fingerprint is missing or not that of its content")
+            raise ValueError("not a plan: its fingerprint is missing or does not match its content")
         # Only directions that were read are applied, so a change in another one would be left out silently.
         read = {record.direction for record in plan.directions}
         for record in (*plan.changes, *plan.new_labels):

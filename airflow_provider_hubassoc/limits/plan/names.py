@@ -14,7 +14,12 @@ from airflow_provider_hubassoc.hubspot.models import (
 )
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.config import canonical_label
-from airflow_provider_hubassoc.limits.directions import Direction, hubspot_directions, published_texts
+from airflow_provider_hubassoc.limits.directions import (
+    Direction,
+    hubspot_directions,
+    published_texts,
+    unlabeled_type_id,
+)
 from airflow_provider_hubassoc.limits.problems import is_invisible, show
 from airflow_provider_hubassoc.limits.state import DirectionState
 
@@ -29,6 +34,12 @@ def is_sendable(identity: TypeIdentity) -> bool:
 def published_direction(identity: TypeIdentity) -> Direction | None:
     """Return the canonical direction of one of HubSpot's published types; None for all others."""
     return hubspot_directions().get(identity[1]) if identity[0] == AssociationCategory.HUBSPOT_DEFINED.value else None
+
+
+def published_unlabeled_type(direction: Direction) -> TypeIdentity | None:
+    """Return HubSpot's unlabeled type of a direction; None if HubSpot publishes none."""
+    type_id = unlabeled_type_id(direction)
+    return None if type_id is None else (AssociationCategory.HUBSPOT_DEFINED.value, type_id)
 
 
 def types_published_as(text: str, state: DirectionState, direction: Direction) -> list[TypeIdentity]:
@@ -63,8 +74,8 @@ def look_alike_message(text: str, similar: Sequence[str]) -> str:
     """Say which labels of the portal look like one, and make the difference visible."""
     shown = " and ".join(_show_difference(other, text) for other in similar)
     return (
-        f"{_show_difference(text, similar[0])} looks like {shown}, which the portal has; write exactly that text, or "
-        "rename one"
+        f"{_show_difference(text, similar[0])} looks like {shown}, which the portal has; use exactly that text, "
+        "or rename one of the two"
     )
 
 

@@ -133,8 +133,8 @@ def reason_against_creating(label: NewLabel, state: PortalState) -> str | None:
 def inverse_exists_message(direction: Direction, text: str, label: str) -> str:
     """Say that a label must not be created because its other side exists."""
     return (
-        f"the portal has the label {show(text)} in {direction} already, so that a second one would be created; "
-        f"{show(label)} was probably renamed: write its present text in the file, or rename it back in HubSpot"
+        f"the portal already has its inverse label {show(text)} in {direction}, which would be created a second time; "
+        f"{show(label)} was probably renamed: write its current text in the file, or rename it back in HubSpot"
     )
 
 
@@ -142,6 +142,6 @@ def renamed_message(label: str, present: Sequence[str]) -> str:
     """Say that a label has another text in the portal now, and what to do."""
     texts = " or ".join(map(show, present))
     return (
-        f"the label {show(label)} was renamed to {texts} in HubSpot: adopt it (write {texts} in the file) or rename it "
+        f"the label {show(label)} was renamed to {texts} in HubSpot: write {texts} in the file, or rename the label "
         "back in HubSpot"
     )

@@ -51,8 +51,8 @@ def _other_portal(plan: Plan, state: PortalState) -> list[str]:
     if plan.portal_id is None or plan.portal_id == state.portal_id:
         return []
     is_known = state.portal_id is not None
-    actual = f"this is portal {state.portal_id}" if is_known else "the token may not read which portal this is"
-    return [f"it was made for portal {plan.portal_id}, {actual}"]
+    actual = f"this is portal {state.portal_id}" if is_known else "the token may not read the id of this portal"
+    return [f"the plan was made for portal {plan.portal_id}, but {actual}"]
 
 
 def _rebased_changes(
@@ -74,11 +74,11 @@ def _rebased_changes(
             change = change.model_copy(update={"action": "unchanged", "current": actual})
         elif actual != change.current:
             reasons.append(
-                f"{direction} {change.name}: the limit was {limit_text(change.current)}, now it is {limit_text(actual)}"
+                f"{direction} {change.name}: the limit was {limit_text(change.current)} and is now {limit_text(actual)}"
             )
         changes.append(change)
     reasons += [
-        f"{direction} {category} {type_id}: has a limit of {limit} now"
+        f"{direction} {category} {type_id}: now has a limit of {limit}"
         for (category, type_id), limit in unplanned.items()
     ]
     return changes

@@ -22,7 +22,7 @@ _COMMENT_LENGTH = 65_536
 """Characters that GitHub accepts in one comment."""
 _ROW_LENGTH = 2_000
 """Characters of one row in a comment."""
-_TABLE_HEADING = ["| | From -> to | Association type | Now | Then |", "|---|---|---|---:|---:|"]
+_TABLE_HEADING = ["| | From -> to | Association type | Current | Planned |", "|---|---|---|---:|---:|"]
 
 
 def render_terminal(plan: Plan, *, show_unchanged: bool = False) -> RenderableType:
@@ -46,8 +46,8 @@ def _table(rows: Iterable[Change]) -> Table:
     table.add_column("", no_wrap=True)
     table.add_column("From -> to", overflow="fold")
     table.add_column("Association type", overflow="fold")
-    table.add_column("Now", justify="right", no_wrap=True)
-    table.add_column("Then", justify="right", no_wrap=True)
+    table.add_column("Current", justify="right", no_wrap=True)
+    table.add_column("Planned", justify="right", no_wrap=True)
     previous = None
     for change in rows:
         direction = str(change.direction) if change.direction != previous else ""
@@ -104,7 +104,7 @@ def render_comment(plan: Plan) -> str:
         if shown:
             lines += ["", *heading, *shown]
         if len(shown) < len(rows):
-            lines += ["", f"... and {len(rows) - len(shown)} more {noun}; the whole plan has them."]
+            lines += ["", f"... and {len(rows) - len(shown)} more {noun}; see the complete plan."]
     return "\n".join(lines) + "\n"
 
 

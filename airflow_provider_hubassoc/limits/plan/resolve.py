@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from airflow_provider_hubassoc.hubspot.models import AssociationCategory, TypeIdentity
+from airflow_provider_hubassoc.hubspot.models import TypeIdentity
 from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig
-from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
+from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import (
     is_sendable,
@@ -15,6 +15,7 @@ from airflow_provider_hubassoc.limits.plan.names import (
     look_alike_message,
     look_alikes,
     published_direction,
+    published_unlabeled_type,
     types_published_as,
 )
 from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, direction_of
@@ -139,8 +140,8 @@ class TypeResolver:
             elif prune and any(self.labels.get(identity) for identity in self._state.in_force):
                 has_missing = True
                 self._findings.warnings.append(
-                    f"{self.direction}: nothing is pruned: the file leaves the label {show(text)} unmanaged, and the "
-                    "portal has no such label; remove it from the file, or write its present text"
+                    f"{self.direction}: nothing is pruned, because the file leaves the label {show(text)} unmanaged "
+                    "and the portal has no such label; remove the label from the file, or write its current text"
                 )
         return UnmanagedTypes(types, has_missing)
 
@@ -148,9 +149,9 @@ class TypeResolver:
         """Return the unlabeled type; None after a problem."""
         if self.unlabeled is None:
             unlabeled = {row.identity for row in self._state.labels or () if not row.label}
-            them = f": {list_types(unlabeled)}; name the one you mean under types" if unlabeled else ""
+            them = f": {list_types(unlabeled)}; declare the one you mean under types" if unlabeled else ""
             number = "several" if unlabeled else "no"
-            message = f"the portal has {number} unlabeled association types here{them}"
+            message = f"the portal has {number} unlabeled association types in this direction{them}"
             self._findings.problem("limit", message, self._association.place)
         return self.unlabeled
 
@@ -164,13 +165,15 @@ class TypeResolver:
         if published is not None:
             if published == self.direction.canonical:
                 return True
-            message = f"is an association type of {published}, not of this direction; declare it there"
+            message = f"belongs to {published}, not to this direction; declare it there"
             self._findings.problem(where, message, exact.place)
             return False
         if self._state.labels is None:
             return True
         them = list_types({row.identity for row in rows}, self.labels) or "none"
-        self._findings.problem(where, f"the portal has no such association type here; it has {them}", exact.place)
+        self._findings.problem(
+            where, f"the portal has no such association type in this direction; it has {them}", exact.place
+        )
         return False
 
     def _find_label(self, text: str, label: LabelConfig) -> TypeKey | None:
@@ -182,14 +185,14 @@ class TypeResolver:
             if len(found) == 1:
                 present = self.labels[found[0]]
                 self._findings.warnings.append(
-                    f"{self.direction} {where}: HubSpot calls this label {show(present)}; write that text"
+                    f"{self.direction} {where}: HubSpot calls this label {show(present)}; write that text in the file"
                 )
         if len(found) == 1:
             return found[0]
         is_new = any(text in new.texts_in(self.direction) for new in self._new_labels)
         if found:
             message = f"several association types have this label: {list_types(set(found))}"
-            message += "; name the one you mean under types"
+            message += "; declare the one you mean under types"
         elif similar := look_alikes(text, self._state.label_rows):
             message = look_alike_message(text, similar)
         elif reason := self._blocked.get((self.direction.canonical, text)):
@@ -205,8 +208,8 @@ class TypeResolver:
     def _no_such_label(self, text: str) -> str:
         labels = sorted(set(self.labels.values()))
         them = ", ".join(map(show_exactly, labels)) or "none"
-        hint = did_you_mean(text, labels) or "; to have it created, declare it with create_missing: true"
-        return f"the portal has no such label here; it has {them}{hint}"
+        hint = did_you_mean(text, labels) or "; to create it, set create_missing: true"
+        return f"the portal has no such label in this direction; it has {them}{hint}"
 
     def _warn_of_candidates(self, text: str) -> None:
         """Name the labels that a missing one may have been renamed to."""
@@ -229,8 +232,7 @@ def _where(exact: TypeConfig) -> str:
 
 def _unlabeled_type(direction: Direction, state: DirectionState) -> TypeIdentity | None:
     """Return the unlabeled association type of a direction; None if it is not known."""
-    type_id = unlabeled_type_id(direction)
-    published = None if type_id is None else (AssociationCategory.HUBSPOT_DEFINED.value, type_id)
+    published = published_unlabeled_type(direction)
     if state.labels is None:
         return published
     found = {row.identity for row in state.labels if not row.label}

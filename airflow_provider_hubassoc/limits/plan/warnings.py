@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from airflow_provider_hubassoc.limits.config import USUAL_MAXIMUM
 from airflow_provider_hubassoc.limits.plan.model import Change
 
-_LOWERED = "HubSpot does not enforce a lowered limit on associations that exist already"
-_EQUAL = "HubSpot's documentation is not clear on whether a label's limit may equal the object limit"
-_LARGE = f"HubSpot's settings page takes limits up to {USUAL_MAXIMUM:,}; the portal may refuse more"
+_LOWERED = "HubSpot does not enforce a lowered limit on existing associations"
+_EQUAL = "HubSpot may refuse a label limit equal to the object limit; its documentation is not clear on this"
+_LARGE = f"HubSpot's settings page accepts limits up to {USUAL_MAXIMUM:,}; the portal may refuse higher ones"
 
 
 def warnings_about(changes: Sequence[Change]) -> list[str]:
