@@ -17,7 +17,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/installed ## run an example DAG in a real Airflow against an embedded HubSpot (10 seconds)
-	@$(RUN) -m tests.support.demo
+	@$(RUN) -m airflow_provider_hubassoc demo
 
 airflow: .venv/installed ## a whole Airflow with its web UI and an embedded HubSpot, until Ctrl-C
 	@$(RUN) -m tests.support.stack

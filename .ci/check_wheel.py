@@ -1,4 +1,4 @@
-"""Checks the wheel in ``dist``: what is in it, what it declares, and that Airflow discovers the provider in it.
+"""Checks the wheel in ``dist``: its files, what it declares, that Airflow discovers it, and that the demo runs.
 
 Run by ``.ci/run`` with the Python of ``.venv``, after ``make build``.
 """
@@ -104,6 +104,10 @@ def check_installed(wheel: Path) -> None:
             if expected not in output:
                 sys.exit(f"airflow providers {' '.join(arguments)} does not show {expected}:\n{output}")
             print(f"airflow providers {arguments[0]} shows {expected}")
+        hubassoc = str(Path(python).with_name("hubassoc"))
+        if "What happened" not in (output := run(hubassoc, "demo")):
+            sys.exit(f"hubassoc demo does not say what happened:\n{output}")
+        print("hubassoc demo runs its DAG")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from typing import IO
 
 from airflow_provider_hubassoc import __version__, terminal
 from airflow_provider_hubassoc.terminal import DONE, ERROR, INTERRUPTED, Interruption, Parser, UsageError, say
@@ -18,126 +18,14 @@ from airflow_provider_hubassoc.terminal import DONE, ERROR, INTERRUPTED, Interru
 _DESCRIPTION = "Manage HubSpot association limits as code."
 
 _CONNECTION_HELP = """\
-connection (the first of these that is there):
+connection (the first that is set):
   --conn-id ID             an Airflow connection
-  HUBSPOT_ACCESS_TOKEN     environment variable; HUBSPOT_BASE_URL is the address of a simulator, say
-  hubspot_default          Airflow connection, if Airflow is installed and has it"""
+  HUBSPOT_ACCESS_TOKEN     environment variable with an access token; set HUBSPOT_BASE_URL to use a simulator
+  hubspot_default          this Airflow connection, if Airflow is installed and has it"""
 
 _EXIT_CODES = "exit codes: 0 success; 1 error; 130 interrupted"
 
 _PLAN_EXIT_CODES = f"{_EXIT_CODES}; with --detailed-exitcode 2 if there are changes to apply"
-
-
-def build_parser() -> Parser:
-    """Return the parser of the whole command line. ``docs/command-line.md`` is written from it."""
-    parser = Parser(
-        prog="hubassoc",
-        description=_DESCRIPTION,
-        epilog=f"{_CONNECTION_HELP}\n\n{_EXIT_CODES}\nhelp for a command: hubassoc COMMAND --help",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"hubassoc {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
-
-    def add(name: str, help_text: str, *, connects: bool = True, exit_codes: str = _EXIT_CODES) -> Parser:
-        command: Parser = subparsers.add_parser(
-            name,
-            help=help_text,
-            description=f"{help_text[0].upper()}{help_text[1:]}.",
-            epilog=f"{_CONNECTION_HELP}\n\n{exit_codes}" if connects else exit_codes,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.set_defaults(command=name)
-        command.add_argument("--json", action="store_true", help="print JSON")
-        if connects:
-            command.add_argument("--conn-id", type=terminal.text, metavar="ID", help="Airflow connection to use")
-            command.add_argument(
-                "--max-concurrency",
-                type=terminal.whole_number(1, 32),
-                default=8,
-                metavar="N",
-                help="requests at the same time, 1 to 32 (default 8)",
-            )
-        return command
-
-    def add_file(command: Parser, **options: Any) -> None:
-        command.add_argument(
-            "file", type=terminal.text, help="YAML or JSON file of limits; - reads standard input", **options
-        )
-
-    def add_plan_options(command: Parser) -> None:
-        command.add_argument(
-            "--portal",
-            metavar="NAME",
-            help="apply the overrides with this name under portals in the file "
-            "(default: those named like the connection or the portal's id, if there are any)",
-        )
-        command.add_argument(
-            "--prune", action="store_true", help="remove limits that the file does not mention, in its directions"
-        )
-        command.add_argument(
-            "--target",
-            type=terminal.text,
-            action="append",
-            default=[],
-            metavar="FROM:TO",
-            help="only this direction of the file, such as contacts:companies; may be repeated",
-        )
-
-    def add_output(command: Parser, help_text: str) -> None:
-        command.add_argument("-o", "--output", type=terminal.path, metavar="FILE", help=help_text)
-
-    export = add("export", "write the portal's limits as a file")
-    export.add_argument(
-        "--object",
-        type=terminal.text,
-        action="append",
-        default=[],
-        metavar="TYPE",
-        help="custom object to read, p_<name> or 2-<n>; may be repeated",
-    )
-    add_output(export, "file to write, as JSON if its name ends in .json (default: standard output)")
-    export.add_argument("--force", action="store_true", help="replace the file if it exists")
-
-    validate = add("validate", "check files of limits, without a portal", connects=False)
-    add_file(validate, nargs="+")
-
-    plan = add("plan", "show what would change; the portal is only read", exit_codes=_PLAN_EXIT_CODES)
-    add_file(plan)
-    add_plan_options(plan)
-    add_output(plan, "also write the plan as JSON, for apply --plan; an earlier plan is replaced")
-    plan.add_argument("--markdown", action="store_true", help="print Markdown")
-    plan.add_argument("--summary", action="store_true", help="with --markdown: fit a pull-request comment")
-    plan.add_argument("--all", action="store_true", help="also list unchanged limits")
-    plan.add_argument(
-        "--detailed-exitcode", action="store_true", help="exit with 2 if there are changes to apply (default: 0)"
-    )
-
-    apply = add("apply", "bring the portal in line with the file, and wait until the changes are in force")
-    add_file(apply, nargs="?")
-    add_plan_options(apply)
-    apply.add_argument(
-        "--plan", type=terminal.text, metavar="FILE", help="apply this plan, unless the portal has changed since"
-    )
-    apply.add_argument("--yes", action="store_true", help="do not ask; required without a terminal")
-    apply.add_argument(
-        "--verify-timeout",
-        type=terminal.seconds(),
-        default=60.0,
-        metavar="SECONDS",
-        help="how long to wait until the changes are in force; 0 does not wait (default 60)",
-    )
-
-    labels = add("labels", "list the association types of a direction, with their ids, labels and limits")
-    labels.add_argument("from_object_type", type=terminal.text, metavar="FROM", help="object type, such as contacts")
-    labels.add_argument("to_object_type", type=terminal.text, metavar="TO", help="object type, such as companies")
-
-    schema = add("schema", "print the JSON Schema of the file, for editors", connects=False)
-    add_output(schema, "file to write; an existing one is replaced (default: standard output)")
-
-    # It has a parser of its own (see main); here it is for the list of commands.
-    subparsers.add_parser("simulator", help="serve a local stand-in for HubSpot, to try things out", add_help=False)
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,8 +72,170 @@ def _run(options: argparse.Namespace, document: IO[str], interruption: Interrupt
             say(f"Error: {error_text(error, command.connection_name, say_problems=say)}")
         return ERROR
     except KeyboardInterrupt:
-        say(f"Interrupted. {command.account}")
+        say(f"Interrupted. {command.progress}")
         return INTERRUPTED
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line. ``docs/command-line.md`` is written from it."""
+    parser = Parser(
+        prog="hubassoc",
+        description=_DESCRIPTION,
+        epilog=f"{_CONNECTION_HELP}\n\n{_EXIT_CODES}\nhelp for a command: hubassoc COMMAND --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hubassoc {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for add in (_add_export, _add_validate, _add_plan, _add_apply, _add_labels, _add_schema, _add_demo):
+        add(commands)
+    # The simulator has a parser of its own (see main); here it is only listed.
+    commands.add_parser("simulator", help="run a local stand-in for HubSpot", add_help=False)
+    return parser
+
+
+# -- one function per command ----------------------------------------------------------------------------------
+
+_Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def _add_export(commands: _Commands[Parser]) -> None:
+    command = _add_command(commands, "export", "write the limits of the portal to a file")
+    command.add_argument(
+        "--object",
+        type=terminal.text,
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="also export this custom object, p_<name> or 2-<n>; may be repeated",
+    )
+    _add_output(command, "file to write, as JSON if its name ends in .json (default: standard output)")
+    command.add_argument("--force", action="store_true", help="replace the file if it exists")
+
+
+def _add_validate(commands: _Commands[Parser]) -> None:
+    command = _add_command(commands, "validate", "check limits files without connecting to HubSpot", connects=False)
+    command.add_argument("file", type=terminal.text, nargs="+", help=_FILE_HELP)
+
+
+def _add_plan(commands: _Commands[Parser]) -> None:
+    command = _add_command(commands, "plan", "show what would change, without changing it", exit_codes=_PLAN_EXIT_CODES)
+    command.add_argument("file", type=terminal.text, help=_FILE_HELP)
+    _add_plan_options(command)
+    _add_output(command, "also write the plan as JSON, for apply --plan; replaces an earlier plan")
+    command.add_argument("--markdown", action="store_true", help="print Markdown")
+    command.add_argument(
+        "--summary", action="store_true", help="with --markdown: shorten it for a pull-request comment"
+    )
+    command.add_argument("--all", action="store_true", help="also list unchanged limits")
+    command.add_argument(
+        "--detailed-exitcode", action="store_true", help="exit with 2 if there are changes to apply (default: 0)"
+    )
+
+
+def _add_apply(commands: _Commands[Parser]) -> None:
+    command = _add_command(commands, "apply", "change the portal to match the file, and wait until it does")
+    command.add_argument("file", type=terminal.text, nargs="?", help=_FILE_HELP)
+    _add_plan_options(command)
+    command.add_argument(
+        "--plan",
+        type=terminal.text,
+        metavar="FILE",
+        help="apply this plan (from plan -o), unless the portal has changed since; - reads standard input",
+    )
+    command.add_argument("--yes", action="store_true", help="do not ask; required without a terminal")
+    command.add_argument(
+        "--verify-timeout",
+        type=terminal.seconds(),
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait until the changes are in force; 0 does not wait (default 60)",
+    )
+
+
+def _add_labels(commands: _Commands[Parser]) -> None:
+    command = _add_command(commands, "labels", "list the association types of a direction: ids, labels and limits")
+    command.add_argument("from_object_type", type=terminal.text, metavar="FROM", help="object type, such as contacts")
+    command.add_argument("to_object_type", type=terminal.text, metavar="TO", help="object type, such as companies")
+
+
+def _add_schema(commands: _Commands[Parser]) -> None:
+    command = _add_command(commands, "schema", "print the JSON Schema of limits files, for editors", connects=False)
+    _add_output(command, "file to write; replaces an existing one (default: standard output)")
+
+
+def _add_demo(commands: _Commands[Parser]) -> None:
+    summary = "run a DAG in Airflow against a simulated portal (about 10 seconds)"
+    command = _add_command(commands, "demo", summary, connects=False, has_json=False)
+    command.add_argument("--canceled", action="store_true", help="let HubSpot cancel the batch, so that the DAG fails")
+    command.add_argument(
+        "--log", type=terminal.path, metavar="FILE", help="write the log of Airflow to this file (default: not kept)"
+    )
+
+
+# -- what several commands share -------------------------------------------------------------------------------
+
+_FILE_HELP = "limits file, YAML or JSON; - reads standard input"
+
+
+def _add_command(
+    commands: _Commands[Parser],
+    name: str,
+    summary: str,
+    *,
+    connects: bool = True,
+    has_json: bool = True,
+    exit_codes: str = _EXIT_CODES,
+) -> Parser:
+    """Add a command with the options that most commands have.
+
+    :param summary: phrase in lower case, without a period.
+    :param connects: whether the command connects to HubSpot.
+    :param has_json: whether the command can print JSON.
+    """
+    command: Parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"{_CONNECTION_HELP}\n\n{exit_codes}" if connects else exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(command=name, json=False)
+    if has_json:
+        command.add_argument("--json", action="store_true", help="print JSON")
+    if connects:
+        command.add_argument("--conn-id", type=terminal.text, metavar="ID", help="Airflow connection to use")
+        command.add_argument(
+            "--max-concurrency",
+            type=terminal.whole_number(1, 32),
+            default=8,
+            metavar="N",
+            help="number of concurrent requests, 1 to 32 (default 8)",
+        )
+    return command
+
+
+def _add_plan_options(command: Parser) -> None:
+    command.add_argument(
+        "--portal",
+        metavar="NAME",
+        help="apply the overrides under portals.NAME of the file "
+        "(default: those named after the connection or the portal id, if any)",
+    )
+    command.add_argument(
+        "--prune", action="store_true", help="remove limits that the file does not declare, in the directions it has"
+    )
+    command.add_argument(
+        "--target",
+        type=terminal.text,
+        action="append",
+        default=[],
+        metavar="FROM:TO",
+        help="only handle this direction of the file, such as contacts:companies; may be repeated",
+    )
+
+
+def _add_output(command: Parser, help_text: str) -> None:
+    command.add_argument("-o", "--output", type=terminal.path, metavar="FILE", help=help_text)
 
 
 if __name__ == "__main__":

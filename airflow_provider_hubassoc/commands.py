@@ -30,7 +30,7 @@ from airflow_provider_hubassoc.limits.problems import ConfigError, Place, Proble
 from airflow_provider_hubassoc.limits.snapshot import read_again, read_state
 from airflow_provider_hubassoc.limits.targets import check_targets, narrowed, parse_target
 from airflow_provider_hubassoc.limits.wording import count_of, limit_text, one_line
-from airflow_provider_hubassoc.terminal import DONE, ERROR, PENDING, Interruption, UsageError, say
+from airflow_provider_hubassoc.terminal import DONE, ERROR, INTERRUPTED, PENDING, Interruption, UsageError, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,8 +69,8 @@ class Command:
         """What the connection in use is called, for messages."""
 
     @property
-    def account(self) -> str:
-        """What an interrupted command has done so far."""
+    def progress(self) -> str:
+        """What the command has done so far, for a user who interrupts it."""
         if not self._writes:
             return _NOTHING_CHANGED
         return (
@@ -238,6 +238,16 @@ class Command:
             _refuse_limits_file(output)
         self._write(output, schema_text())
         return DONE
+
+    def demo(self) -> int:
+        """Run a DAG in Airflow against a simulated portal."""
+        from airflow_provider_hubassoc.demo import run_demo
+
+        try:
+            return DONE if run_demo(self._document, canceled=self._options.canceled, log=self._options.log) else ERROR
+        except KeyboardInterrupt:
+            say("Interrupted.")
+            os._exit(INTERRUPTED)  # what an interrupted Airflow runs at exit may hang, and prints tracebacks
 
     # -- connection --
 

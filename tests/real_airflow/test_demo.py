@@ -1,60 +1,79 @@
-"""``make demo``: what a newcomer sees first."""
+"""``hubassoc demo``: the first command that a new user runs."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from tests.support import environment
 
 
-def run_demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.support.demo", "--folder", str(folder)],
-        cwd=environment.REPOSITORY,
-        env=environment.without_airflow(os.environ),
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    """Return the folders that the demo could leave something in, all of them empty."""
+    folders = {name: tmp_path / name for name in ("cwd", "home", "tmp")}
+    for folder in folders.values():
+        folder.mkdir()
+    return folders
+
+
+def start_demo(folders: dict[str, Path], *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    own = {"HOME": str(folders["home"]), "TMPDIR": str(folders["tmp"])}
+    return subprocess.Popen(
+        [sys.executable, "-m", "airflow_provider_hubassoc", "demo", *arguments],
+        cwd=folders["cwd"],
+        env={**environment.without_airflow(os.environ), **own, **variables},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
     )
 
 
-def test_shows_the_limits_before_and_after_and_works_twice(tmp_path: Path) -> None:
-    folder = tmp_path / "a folder" / "demo"
-    for _ in range(2):
-        finished = run_demo(folder)
-        assert finished.returncode == 0, finished.stdout + finished.stderr
-        assert finished.stderr == ""
-        before, run, after = finished.stdout.split("\n\n")[1:4]
-        assert [line.split()[-1] for line in before.splitlines()[1:]] == ["2", "unlimited"]
-        for word in ("submit", "PENDING", "PROCESSING", "COMPLETE", "success"):
-            assert word in run
-        assert [line.split()[-1] for line in after.splitlines()[1:]] == ["5", "1"]
-        assert "make airflow" in finished.stdout
-        assert "WARNING" not in finished.stdout
+def left_behind(folders: dict[str, Path]) -> list[str]:
+    return [entry.name for folder in folders.values() for entry in folder.iterdir()]
 
 
-def test_fails_when_the_run_fails(tmp_path: Path) -> None:
-    finished = subprocess.run(
-        [sys.executable, "-c", FAILING_DEMO, str(tmp_path / "demo")],
-        cwd=environment.REPOSITORY,
-        env=environment.without_airflow(os.environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert finished.returncode == 1, finished.stdout + finished.stderr
-    assert "failed" in finished.stdout
-    assert "airflow.log" in finished.stdout
+def test_shows_the_limits_before_and_after_and_leaves_nothing_behind(folders: dict[str, Path]) -> None:
+    proxy = "http://127.0.0.1:9"
+    process = start_demo(folders, AIRFLOW__CORE__DAGS_FOLDER="/nowhere", HTTP_PROXY=proxy, http_proxy=proxy)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, ""), out + err
+    before, run, after, summary = out.split("\n\n")[1:5]
+    assert [line.split()[-1] for line in before.splitlines()[1:]] == ["2", "unlimited"]
+    for word in ("submit", "PENDING", "PROCESSING", "COMPLETE", "success"):
+        assert word in run
+    assert [line.split()[-1] for line in after.splitlines()[1:]] == ["5", "1"]
+    assert "at most 5 companies (before: 2)" in summary
+    assert "billing contact of 1 company (before: unlimited)" in summary
+    assert f"read the status of the batch {run.count('operations/')} times" in summary
+    assert "WARNING" not in out
+    assert left_behind(folders) == []
 
 
-#: The demo, with a HubSpot that cancels every batch.
-FAILING_DEMO = """
-import sys
-from tests.support import demo
-sys.exit(demo.main(["--folder", sys.argv[1], "--canceled"]))
-"""
+def test_fails_when_the_batch_is_canceled_and_keeps_the_log(folders: dict[str, Path]) -> None:
+    process = start_demo(folders, "--canceled", "--log", "airflow.log")
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (1, ""), out + err
+    assert "The DAG run failed." in out
+    assert "HubSpot canceled the create" in out
+    assert "HubSpot canceled the create" in (folders["cwd"] / "airflow.log").read_text()
+    assert left_behind(folders) == ["airflow.log"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_leaves_nothing_behind_when_interrupted(signum: signal.Signals, folders: dict[str, Path]) -> None:
+    process = start_demo(folders)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "starts the DAG" in line:
+            break
+    time.sleep(1)  # into the DAG run
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "Interrupted.\n")
+    assert left_behind(folders) == []
