@@ -1,7 +1,7 @@
 """An embedded HubSpot: the CRM Associations Schema API of one portal, served on a loopback socket.
 
-It is for tests, demos and benchmarks. It shares no code with the rest of the package, so that a
-misunderstanding of HubSpot cannot be made twice and cancel itself out.
+It serves tests, demos and benchmarks. It shares no code with ``hubspot/`` and ``limits/``: if client and simulator
+shared a misunderstanding of HubSpot, no test would notice it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Simulator"]
 
 
 def __getattr__(name: str) -> object:
-    # FastAPI takes a second to import; the command line's --help and its mistakes need not wait for it.
+    # FastAPI takes a second to import. The command line must not wait for it to show help or a mistake.
     if name == "Simulator":
         from airflow_provider_hubassoc.simulator.server import Simulator
 

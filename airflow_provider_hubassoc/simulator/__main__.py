@@ -21,54 +21,69 @@ _MAX_PORT = 65_535
 _MAX_INT32 = 2**31 - 1
 
 
-def _parser(program: str) -> Parser:
+def build_parser(program: str) -> Parser:
+    """Return the parser of the simulator's options.
+
+    :param program: name of the program in its help.
+    """
     parser = Parser(
         prog=program,
         description="Serve a local stand-in for HubSpot (CRM Associations Schema API) on 127.0.0.1 until Ctrl-C.",
     )
     add = parser.add_argument
     add("--port", type=whole_number(0, _MAX_PORT), default=0, help="port to listen on; 0 takes a free one (default)")
-    add("--processing-seconds", type=seconds(), default=0.0, help="how long a batch is PENDING and PROCESSING")
-    add("--stale-seconds", type=seconds(), default=0.0, help="how long reads show the state before a change")
-    add("--flip-flop", action="store_true", help="stale reads alternate between old and new")
-    add("--latency-seconds", type=seconds(3600), default=0.0, help="added to every answer")
+    add("--processing-seconds", type=seconds(), default=0.0, help="duration of a batch (default 0)")
+    add(
+        "--stale-seconds", type=seconds(), default=0.0, help="how long reads show the state before a change (default 0)"
+    )
+    add("--flip-flop", action="store_true", help="stale reads alternate between the old and the new state")
+    add("--latency-seconds", type=seconds(3600), default=0.0, help="delay of every answer (default 0)")
     add(
         "--no-status-links",
         dest="status_links",
         action="store_false",
-        help="slow batches carry no status link",
+        help="leave the status link out of the answer to a slow batch",
     )
-    add("--canceled", action="store_true", help="every batch ends in CANCELED")
+    add("--canceled", action="store_true", help="end every batch as CANCELED, without changes")
     add(
         "--partial-status",
         default="COMPLETE",
         choices=("COMPLETE", "CANCELED"),
-        help="status of a mixed batch",
+        help="status of a batch with some inputs refused (default COMPLETE)",
     )
     add(
         "--limit-rule-status",
         type=int,
         default=207,
         choices=(207, 400),
-        help="how a label limit too high is refused",
+        help="answer to a label limit above the object limit: 207 refuses the input, 400 the whole batch (default 207)",
     )
     add(
         "--no-equal-limits",
         dest="equal_limits_allowed",
         action="store_false",
-        help="label limits must be lower",
+        help="refuse a label limit that equals the object limit",
     )
     add(
         "--create-existing",
         default="overwrite",
         choices=("overwrite", "error"),
-        help="create where a limit is set",
+        help="effect of a create if a limit exists (default overwrite)",
     )
-    add("--purge-answer", default="204", help='204, or the results of a 200: [], [{}] or ["<unknown>"]')
+    add(
+        "--purge-answer",
+        default="204",
+        help='answer to a purge: 204, or the results of a batch: [], [{}] or ["<unknown>"] (default 204)',
+    )
     add("--rate-limit", type=whole_number(1, _MAX_INT32), help="requests per 10 seconds (default: unlimited)")
     add("--daily-limit", type=whole_number(1, _MAX_INT32), help="requests per day (default: unlimited)")
     add("--portal-id", type=whole_number(1), default=12345678, help="id of the portal (default 12345678)")
-    add("--time-zone", type=text, default="America/New_York", help="of the portal (default America/New_York)")
+    add(
+        "--time-zone",
+        type=text,
+        default="America/New_York",
+        help="time zone of the portal (default America/New_York)",
+    )
     return parser
 
 
@@ -77,11 +92,11 @@ def main(
 ) -> int:
     """Serve until SIGINT or SIGTERM.
 
-    :param arguments: the command line, without the program.
-    :param program: what the program is called in its help.
-    :return: exit code
+    :param arguments: the command line without the program; None takes it from ``sys.argv``.
+    :param program: name of the program in its help.
+    :return: exit code.
     """
-    options = vars(_parser(program).parse_args(arguments))
+    options = vars(build_parser(program).parse_args(arguments))
     from airflow_provider_hubassoc.simulator.server import Simulator
 
     try:
@@ -114,7 +129,7 @@ def _reason(error: Exception, port: int) -> str:
 
 
 def _instructions(simulator: Simulator) -> str:
-    """Return what to enter in another terminal."""
+    """Return the commands to enter in another terminal."""
     connection = {"conn_type": "hubspot", "host": simulator.url, "password": simulator.token}
     limit = {
         "fromObjectType": "contacts",
@@ -136,7 +151,7 @@ export HUBSPOT_BASE_URL={simulator.url}
 For Airflow:
 export AIRFLOW_CONN_HUBSPOT_DEFAULT={shlex.quote(json.dumps(connection))}
 
-To change a limit behind Airflow's back (null removes it):
+To change a limit outside of Airflow (null removes it):
 curl -X POST {simulator.url}/_simulator/limits -d {shlex.quote(json.dumps(limit))}
 
 Press Ctrl-C to stop."""

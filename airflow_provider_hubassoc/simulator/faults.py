@@ -1,4 +1,4 @@
-"""Faults waiting to be injected: what HubSpot and the network do on a bad day."""
+"""Faults of HubSpot and the network that a test injects into answers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ JSON_TYPE = "application/json;charset=utf-8"
 
 @dataclass
 class Fault:
-    """One thing to go wrong, for the next requests it matches.
+    """One fault, injected into the answers to the next requests that match.
 
-    :param method: HTTP method; None is any.
-    :param path: glob that the request's path must match, e.g. ``*/batch/create``.
-    :param status: HTTP status to answer with; None keeps the normal one (200 if the request is not processed).
-    :param headers: added to the answer, or replacing its headers of the same name; None removes one. A
-        Content-Length may be wrong.
-    :param body: answered instead of the normal body: text, bytes, or anything JSON can hold.
-    :param delay: seconds to wait before answering.
-    :param reset: abort the connection (TCP RST) without an answer; with ``truncate``, in its midst.
-    :param truncate: send headers for the full body but only this many bytes of it, then close.
-    :param stall: the body begins (``truncate`` bytes of it, else half) and nothing more comes for this many seconds.
-    :param times: for how many requests.
-    :param after: the portal processes the request, and only its answer is replaced, delayed or lost.
-        Otherwise a request that is answered by the fault alone is never seen by the portal.
+    :param method: HTTP method to match; None matches any.
+    :param path: glob that the path of the request must match, such as ``*/batch/create``.
+    :param status: HTTP status of the answer; None keeps the normal one (200 if the portal does not see the request).
+    :param headers: headers to add to the answer or to replace; None removes one. A Content-Length may be wrong.
+    :param body: body of the answer in place of the normal one: text, bytes, or a value that JSON can represent.
+    :param delay: seconds to wait before the answer.
+    :param reset: abort the connection (TCP RST) without an answer; with ``truncate``, in the middle of the answer.
+    :param truncate: number of bytes of the body to send before the connection closes; the headers announce all.
+    :param stall: seconds of silence after the beginning of the body (``truncate`` bytes of it, or else half).
+    :param times: number of requests that get the fault.
+    :param after: True to let the portal process the request, and replace, delay or lose its answer only. By default
+        the portal does not see a request that the fault answers alone.
     """
 
     method: str | None = None
@@ -44,7 +43,7 @@ class Fault:
     after: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done, now rather than in the middle of a request."""
+        """Refuse invalid values now rather than in the middle of a request."""
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError("status must be from 200 to 599")
         if self.times < 1:
@@ -53,7 +52,7 @@ class Fault:
             raise ValueError("delay, stall and truncate must not be negative")
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is meant for this request."""
+        """Whether the fault applies to a request."""
         return (self.method is None or self.method.upper() == method) and fnmatch.fnmatchcase(path, self.path)
 
     @property
@@ -63,7 +62,7 @@ class Fault:
         return self.after or not (aborted or self.status is not None or self.body is not None)
 
     def encoded_body(self) -> tuple[bytes, str]:
-        """Return its body and content type."""
+        """Return the body and its content type."""
         if self.body is None:
             return b"", JSON_TYPE
         if isinstance(self.body, (str, bytes)):
@@ -72,7 +71,7 @@ class Fault:
         return json.dumps(self.body).encode(), JSON_TYPE
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the fault as JSON."""
         values = asdict(self)
         if isinstance(self.body, bytes):
             values["body"] = self.body.decode("latin-1")
@@ -80,7 +79,7 @@ class Fault:
 
 
 class FaultQueue:
-    """Faults in the order they were injected; a request takes the first that matches it."""
+    """Faults in the order of their injection; a request takes the first one that matches."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -92,7 +91,7 @@ class FaultQueue:
             self._faults.append(fault)
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault for a request, one time of it used up, or None."""
+        """Return the fault for a request and count it as used once; None if no fault matches."""
         if not self._faults:
             return None
         with self._lock:
@@ -105,11 +104,11 @@ class FaultQueue:
         return None
 
     def pending(self) -> list[Fault]:
-        """Return the faults not used up yet."""
+        """Return the faults that are not used up."""
         with self._lock:
             return list(self._faults)
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()

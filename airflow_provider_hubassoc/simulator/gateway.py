@@ -1,4 +1,4 @@
-"""What stands before every HubSpot API: tokens, scopes, OAuth and rate limits."""
+"""Checks before every API of HubSpot: tokens, scopes, OAuth and rate limits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, Literal
 from airflow_provider_hubassoc.simulator.errors import RefusalError
 from airflow_provider_hubassoc.simulator.settings import Settings
 
-# Stable, so that it can be written into a connection before the simulator runs; plainly no real token.
 DEFAULT_TOKEN = "pat-na1-simulator-00000000-0000-0000-0000-000000000000"
+"""Access token with every scope; the same in every run, so a connection can be stored before the simulator runs."""
 
 _OBJECTS = [
     "appointments",
@@ -44,34 +44,34 @@ _OBJECTS = [
 ]
 
 _SENSITIVE = ["appointments.sensitive"] + [
-    f"{one}.{degree}"
-    for one in ("companies", "contacts", "custom", "deals")
+    f"{name}.{degree}"
+    for name in ("companies", "contacts", "custom", "deals")
     for degree in ("highly_sensitive", "sensitive")
 ]
 _ACTIVITIES = ["calls", "emails", "meetings", "notes", "tasks"]
 
-# The schema endpoints ask for any one of these, the lists of all versions together; no crm.schemas.* is among them.
 SCHEMA_SCOPES = tuple(
     sorted(
-        [f"crm.objects.{one}.{right}" for one in _OBJECTS for right in ("read", "write")]
-        + [f"crm.objects.{one}.{right}.v2" for one in _SENSITIVE for right in ("read", "write")]
+        [f"crm.objects.{name}.{right}" for name in _OBJECTS for right in ("read", "write")]
+        + [f"crm.objects.{name}.{right}.v2" for name in _SENSITIVE for right in ("read", "write")]
         + [f"crm.objects.projects.sensitive.{right}" for right in ("read", "write")]
-        + [f"crm.objects.{one}.read" for one in _ACTIVITIES]
+        + [f"crm.objects.{name}.read" for name in _ACTIVITIES]
         + ["contacts", "e-commerce", "media_bridge.read", "tickets", "tickets.highly_sensitive", "tickets.sensitive"]
         + ["tickets.highly_sensitive.v2", "tickets.sensitive.v2"]
     )
 )
+"""Scopes of which the Associations Schema API requires one, in any version; no ``crm.schemas.*`` is among them."""
+
 _SCHEMA_SCOPE = re.compile("|".join(map(re.escape, SCHEMA_SCOPES)))
 
-OBJECT_SCHEMA_SCOPES = tuple(f"crm.schemas.{one}.read" for one in ("companies", "contacts", "custom", "deals"))
-"""Object schemas ask for any one of these and some more; HubSpot lists one for each object type."""
+OBJECT_SCHEMA_SCOPES = tuple(f"crm.schemas.{name}.read" for name in ("companies", "contacts", "custom", "deals"))
+"""Scopes of which object schemas require one. HubSpot lists one for each object type; these are the usual ones."""
 
 _OBJECT_SCHEMA_SCOPE = re.compile(r"crm\.schemas\.[a-z_.-]+\.read")
 
 ALL_SCOPES = ("oauth", *SCHEMA_SCOPES, *OBJECT_SCHEMA_SCOPES)
 
 _WINDOW_SECONDS = 10
-
 
 Api = Literal["account", "associations", "object schemas"]
 
@@ -80,12 +80,12 @@ _REQUIRED: dict[Api, tuple[tuple[str, ...], re.Pattern[str]]] = {
     "associations": (SCHEMA_SCOPES, _SCHEMA_SCOPE),
     "object schemas": (OBJECT_SCHEMA_SCOPES, _OBJECT_SCHEMA_SCOPE),
 }
-"""What each API says it requires, and which scopes it takes."""
+"""API -> the scopes that a refusal lists, and a pattern of the scopes that the API accepts."""
 
 
 @dataclass
 class Token:
-    """An access token. Only OAuth tokens expire by time."""
+    """An access token. Only tokens from OAuth expire."""
 
     scopes: tuple[str, ...]
     oauth: bool = False
@@ -94,9 +94,9 @@ class Token:
 
 @dataclass
 class OAuthApp:
-    """The one app that may refresh tokens here.
+    """The app that may refresh tokens.
 
-    :param expires_in: lifetime of the access tokens it is given, in seconds.
+    :param expires_in: lifetime of its access tokens, seconds.
     """
 
     client_id: str = "00000000-simulator-client-id"
@@ -108,7 +108,12 @@ class OAuthApp:
 
 @dataclass
 class RateLimits:
-    """Counts requests; HubSpot's "API usage guidelines and limits"."""
+    """Requests counted for the rate limits.
+
+    :param recent: times of the requests in the current window, seconds of the monotonic clock.
+    :param day: day in the time zone of the portal that ``today`` counts.
+    :param today: number of requests on that day.
+    """
 
     recent: deque[float] = field(default_factory=deque)
     day: date | None = None
@@ -116,11 +121,11 @@ class RateLimits:
 
 
 class Gateway:
-    """Lets a request in, or says why not.
+    """Admits or refuses requests.
 
-    :param settings: limits and portal id; read anew at every call.
-    :param local_time: time of day in the portal's time zone.
-    :param clock: seconds that never run backwards.
+    :param settings: rate limits and portal id; changes take effect at the next request.
+    :param local_time: returns the time in the portal's time zone.
+    :param clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(
@@ -146,7 +151,7 @@ class Gateway:
         return token
 
     def revoke(self, token: str) -> None:
-        """Make an access token or the refresh token worthless."""
+        """Revoke an access token or the refresh token."""
         with self._lock:
             self._tokens.pop(token, None)
             self._revoked_refresh_tokens.add(token)
@@ -154,9 +159,9 @@ class Gateway:
     def admit(self, authorization: str | None, api: Api = "associations") -> dict[str, str]:
         """Check a request and return the rate limit headers of its answer.
 
-        :param authorization: its Authorization header.
-        :param api: what it asks for; account information needs the scope ``oauth`` only.
-        :raises RefusalError: 401, 429 or 403.
+        :param authorization: Authorization header of the request.
+        :param api: the API called, which decides the scopes required.
+        :raises RefusalError: with status 401, 429 or 403.
         """
         token = self._token(authorization)
         headers = self._count(token)
@@ -198,7 +203,7 @@ class Gateway:
         return token
 
     def _count(self, token: Token) -> dict[str, str]:
-        """Count one request; a refused one counts neither for the window nor for the day."""
+        """Count one request and return the rate limit headers; a refused request does not count."""
         settings, rates, now = self.settings, self._rates, self._clock()
         headers: dict[str, str] = {}
         with self._lock:
@@ -225,22 +230,21 @@ class Gateway:
                 headers["X-HubSpot-RateLimit-Daily-Remaining"] = str(max(0, settings.daily_limit - rates.today))
         if exhausted is not None:
             policy = exhausted.lower().replace("_rolling", "").replace("_", "-")
-            refusal = RefusalError(
+            raise RefusalError(
                 429,
                 f"You have reached your {exhausted.lower()} limit.",
                 None,
+                headers=headers,
                 errorType="RATE_LIMIT",
                 policyName=exhausted,
                 groupName=f"publicapi:private_app-api-calls-{policy}:0:{settings.portal_id}",
             )
-            refusal.headers = headers
-            raise refusal
         return headers
 
     def exchange(self, form: dict[str, str]) -> dict[str, Any]:
-        """Answer the OAuth token endpoint ("Manage tokens"); only refreshing is simulated.
+        """Answer the OAuth token endpoint; only the refresh of a token is simulated.
 
-        :raises RefusalError: its body has an OAuth ``error`` beside HubSpot's ``status``.
+        :raises RefusalError: with an OAuth ``error`` beside HubSpot's ``status`` in its body.
         """
         app = self.oauth
 

@@ -1,4 +1,4 @@
-"""Standard CRM object types, how HubSpot lets them be spelled, and HubSpot's own association types."""
+"""Object types and their spellings, and HubSpot's own association types."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from importlib import resources
 class ObjectType:
     """One CRM object type.
 
-    :param id: object type id, e.g. ``0-1`` or ``2-130001``.
-    :param name: how HubSpot names it in messages, e.g. ``CONTACT``.
-    :param spellings: lower-case spellings that a path may use.
+    :param id: object type id, such as ``0-1`` or ``2-130001``.
+    :param name: name in HubSpot's messages, such as ``CONTACT``.
+    :param spellings: spellings that a path may use, in lower case.
     """
 
     id: str
@@ -22,7 +22,7 @@ class ObjectType:
 
     @property
     def custom(self) -> bool:
-        """Whether a portal's admin made it."""
+        """Whether it is a custom object type of the portal."""
         return self.id.startswith("2-")
 
 
@@ -30,11 +30,11 @@ class ObjectType:
 class AssociationType:
     """One association type in one direction.
 
-    :param category: HUBSPOT_DEFINED or USER_DEFINED; (category, type_id) is its identity, since HubSpot
-        numbers its own types and the users' independently.
+    :param category: HUBSPOT_DEFINED or USER_DEFINED. (category, type_id) is the identity of an association type:
+        HubSpot numbers its own types and those of the portal independently.
     :param label: None for the unlabeled type of a pair.
-    :param inverse_id: type id of the other direction, None where HubSpot lists none.
-    :param name: HubSpot's description, or the internal name given by a user.
+    :param inverse_id: type id of the inverse direction; None if HubSpot lists none.
+    :param name: HubSpot's description, or the internal name that a user has given.
     """
 
     from_id: str
@@ -47,12 +47,10 @@ class AssociationType:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """Where it stands among all types."""
+        """The direction and the identity of the type: unique in a portal."""
         return self.from_id, self.to_id, self.category, self.type_id
 
 
-# "Object type IDs" in HubSpot's guide "Understanding the CRM APIs". The singular is listed after the plural
-# where it is not the plural without its s.
 _STANDARD = {
     "0-1": ("CONTACT", "contacts"),
     "0-2": ("COMPANY", "companies", "company"),
@@ -87,6 +85,10 @@ _STANDARD = {
     "0-421": ("APPOINTMENT", "appointments"),
     "0-970": ("PROJECT", "projects"),
 }
+"""Object type id -> name, plural, and the singular unless it is the plural without its s.
+
+Source: "Object type IDs" in HubSpot's guide "Understanding the CRM APIs".
+"""
 
 
 def standard_object_types() -> list[ObjectType]:
@@ -99,16 +101,16 @@ def standard_object_types() -> list[ObjectType]:
 
 
 def custom_object_type(object_id: str, name: str, portal_id: int) -> ObjectType:
-    """Return a custom object type; HubSpot takes its full name, but never the bare one."""
+    """Return a custom object type; HubSpot accepts its name with a prefix only."""
     full_name = f"p{portal_id}_{name}"
     return ObjectType(object_id, full_name, (full_name.lower(), f"p_{name}".lower()))
 
 
 def hubspot_association_types() -> list[AssociationType]:
-    """Return the association types of "Associate records", HubSpot's list of type ids."""
+    """Return HubSpot's own association types, published in its guide "Associate records"."""
     text = resources.files("airflow_provider_hubassoc").joinpath("association_types.json").read_text("utf-8")
     rows = json.loads(text)
-    # Both sides of a type have the same older text; the present ones may differ (1 "Primary", 2 "Contact with ...").
+    # Both sides of a type have the same older label; the current ones may differ (1 "Primary", 2 "Contact with ...").
     older = {row["typeId"]: row.get("olderLabel", row["label"]) for row in rows}
     by_label = {(row["fromObjectTypeId"], row["toObjectTypeId"], older[row["typeId"]]): row["typeId"] for row in rows}
     types = []
@@ -116,12 +118,12 @@ def hubspot_association_types() -> list[AssociationType]:
         from_id, to_id, label, type_id = (row[key] for key in ("fromObjectTypeId", "toObjectTypeId", "label", "typeId"))
         inverse = by_label.get((to_id, from_id, older[type_id]))
         if from_id == to_id and label is not None:
-            # A labelled type between records of one kind is paired, e.g. 13 Child Company and 14 Parent Company.
+            # Labelled types within one object type come in pairs, such as 13 Child Company and 14 Parent Company.
             inverse = next(
                 (
                     other
-                    for (f, t, lab), other in by_label.items()
-                    if (f, t) == (from_id, to_id) and lab not in (None, label)
+                    for (*direction, other_label), other in by_label.items()
+                    if direction == [from_id, to_id] and other_label not in (None, label)
                 ),
                 type_id,
             )

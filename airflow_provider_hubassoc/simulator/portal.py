@@ -1,4 +1,4 @@
-"""State and rules of one portal: object types, association types, labels and limits. No HTTP here."""
+"""State and rules of one portal, without HTTP: object types, association types, labels and limits."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from airflow_provider_hubassoc.simulator.object_types import (
 from airflow_provider_hubassoc.simulator.settings import Settings
 
 Key = tuple[str, str, str, int]
-"""(from object type id, to object type id, category, type id): what a limit belongs to."""
+"""(from object type id, to object type id, category, type id) of a limit."""
 
 Action = Literal["create", "update", "purge"]
 
-# Messages name a type as <ordinal>-<type id>, e.g. "0-4 is not a valid association type".
 CATEGORIES = {"HUBSPOT_DEFINED": 0, "USER_DEFINED": 1, "INTEGRATOR_DEFINED": 2, "WORK": 3}
+"""Category -> its number in messages, which name a type by both numbers: "0-4 is not a valid association type"."""
 
 MAX_LABELS_PER_PAIR = 50
 
@@ -45,7 +45,12 @@ class Input:
 
 @dataclass
 class Operation:
-    """A batch that was submitted, and what became of it."""
+    """A submitted batch and its state.
+
+    :param slow: whether the batch was PENDING when it was submitted.
+    :param half_time: when it becomes PROCESSING, seconds of the portal's clock.
+    :param due: when it ends, seconds of the portal's clock.
+    """
 
     action: Action
     from_id: str
@@ -64,10 +69,10 @@ class Operation:
 
 
 class Portal:
-    """One HubSpot portal, safe to use from several threads.
+    """One HubSpot portal. Threads can share it.
 
-    :param settings: how it behaves; read anew at every call.
-    :param clock: seconds that never run backwards.
+    :param settings: behavior of the portal; changes take effect at the next call.
+    :param clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -82,20 +87,20 @@ class Portal:
         self._types_of_pair: dict[tuple[str, str], list[AssociationType]] = {}
         for association_type in hubspot_association_types():
             self._add_type(association_type)
-        # Counting from 1 makes users' ids clash with HubSpot's own (1 is also "Contact to primary company"), as
-        # they do in real portals. Whoever takes a type id for an identity is found out.
+        # Ids of users' types start at 1, so they collide with HubSpot's own (1 is also "Contact to primary company"),
+        # as they do in real portals. A client that identifies a type by its id alone fails its tests.
         self._next_type_id = 1
         self._next_object_number = 130001
-        # A purged limit stays as None: HubSpot goes on listing the type.
+        # A purged limit stays as None: HubSpot still lists the type.
         self._limits: dict[Key, int | None] = {}
-        # What reads show. Changes wait in the queue, with the time of the change, until they are no longer stale.
+        # The limits that reads show. A change waits in the queue, with its time, until reads show it.
         self._shown: dict[Key, int | None] = {}
         self._unseen: deque[tuple[float, Key, int | None]] = deque()
         self._read_old = False
         self._operations: dict[str, Operation] = {}
         self._running: list[tuple[float, int, Operation]] = []
 
-    # ---- object types ------------------------------------------------------------------------------------
+    # -- object types --
 
     def _register(self, object_type: ObjectType) -> None:
         self._object_types[object_type.id] = object_type
@@ -105,7 +110,7 @@ class Portal:
     def object_type(self, spelling: str) -> ObjectType:
         """Return the object type of an id or a name.
 
-        :raises RefusalError: HubSpot's answer to a name it does not know has no category.
+        :raises RefusalError: if the type is unknown; HubSpot's answer has no category then.
         """
         with self._lock:
             found = self._object_types.get(spelling) or self._spellings.get(spelling.lower())
@@ -119,12 +124,12 @@ class Portal:
             object_id = f"2-{self._next_object_number}"
             object_type = custom_object_type(object_id, name, self.settings.portal_id)
             if object_type.spellings[0] in self._spellings:
-                raise ValueError(f"there is a custom object type {name} already")
+                raise ValueError(f"the custom object type {name} exists already")
             self._next_object_number += 1
             self._register(object_type)
             return object_id
 
-    # ---- association types and labels --------------------------------------------------------------------
+    # -- association types and labels --
 
     def _add_type(self, association_type: AssociationType) -> None:
         pair = (association_type.from_id, association_type.to_id)
@@ -141,7 +146,7 @@ class Portal:
     def _add_user_types(
         self, from_id: str, to_id: str, name: str, label: str | None, inverse_label: str | None
     ) -> list[AssociationType]:
-        """Add a type for each direction, or a single one where both directions are the same."""
+        """Add a type for each direction, or a single one if both directions are the same."""
         first = self._next_type_id
         symmetric = from_id == to_id and label == inverse_label
         second = first if symmetric else first + 1
@@ -156,7 +161,7 @@ class Portal:
     def _types_between(self, from_id: str, to_id: str) -> list[AssociationType]:
         """Return the types of one direction.
 
-        The unlabeled type of a pair with a custom object comes with the object, and is the user's, not HubSpot's.
+        The unlabeled type of a pair with a custom object exists from the beginning, and is USER_DEFINED.
         """
         custom = self._object_types[from_id].custom or self._object_types[to_id].custom
         if custom and (from_id, to_id) not in self._types_of_pair:
@@ -178,26 +183,33 @@ class Portal:
         """Return an object's schema, with the internal names of the association types from and to it."""
         found = self.object_type(object_type)
         with self._lock:
-            kinds = [kind for kind in self._types.values() if found.id in (kind.from_id, kind.to_id)]
+            types = [
+                association_type
+                for association_type in self._types.values()
+                if found.id in (association_type.from_id, association_type.to_id)
+            ]
         return {
             "id": found.id,
             "objectTypeId": found.id,
             "name": found.name.lower(),
             "associations": [
                 {
-                    "id": str(kind.type_id),
-                    "name": kind.name,
-                    "fromObjectTypeId": kind.from_id,
-                    "toObjectTypeId": kind.to_id,
+                    "id": str(association_type.type_id),
+                    "name": association_type.name,
+                    "fromObjectTypeId": association_type.from_id,
+                    "toObjectTypeId": association_type.to_id,
                 }
-                for kind in kinds
+                for association_type in types
             ],
         }
 
     def create_label(
         self, from_type: str, to_type: str, *, name: str, label: str, inverse_label: str | None = None
     ) -> list[AssociationType]:
-        """Create a single label (shown on both sides) or a paired one; HubSpot lists the inverse first."""
+        """Create a label with one text for both sides or a text for each side.
+
+        :return: the new types; HubSpot lists the inverse first.
+        """
         source, target = self.object_type(from_type), self.object_type(to_type)
         if not label.strip() or (inverse_label is not None and not inverse_label.strip()):
             raise RefusalError(400, "Association label must not be blank")
@@ -206,13 +218,18 @@ class Portal:
                 400, f"Association name {name!r} must not include hyphens or begin with a numerical character"
             )
         with self._lock:
-            user_types = [kind for kind in self._types.values() if kind.category == "USER_DEFINED"]
-            if any(kind.name.lower() == name.lower() for kind in user_types):
+            user_types = [
+                association_type
+                for association_type in self._types.values()
+                if association_type.category == "USER_DEFINED"
+            ]
+            if any(association_type.name.lower() == name.lower() for association_type in user_types):
                 raise RefusalError(400, f"An association definition with the name {name} already exists")
             definitions = {
-                min(kind.type_id, kind.inverse_id or kind.type_id)
-                for kind in user_types
-                if kind.label is not None and {kind.from_id, kind.to_id} == {source.id, target.id}
+                min(association_type.type_id, association_type.inverse_id or association_type.type_id)
+                for association_type in user_types
+                if association_type.label is not None
+                and {association_type.from_id, association_type.to_id} == {source.id, target.id}
             }
             if len(definitions) >= MAX_LABELS_PER_PAIR:
                 raise RefusalError(
@@ -229,7 +246,7 @@ class Portal:
     def update_label(
         self, from_type: str, to_type: str, *, type_id: int, label: str, inverse_label: str | None = None
     ) -> None:
-        """Change the text of a label; without an inverse label the text goes on both sides."""
+        """Change the text of a label; without an inverse label, both sides get the text."""
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
         if not label.strip() or (inverse_label is not None and not inverse_label.strip()):
             raise RefusalError(400, "Association label must not be blank")
@@ -256,10 +273,10 @@ class Portal:
             if found.inverse_id is not None and found.inverse_id != found.type_id:
                 self._drop_type((found.to_id, found.from_id, found.category, found.inverse_id))
 
-    # ---- limits: reading ---------------------------------------------------------------------------------
+    # -- reading limits --
 
     def _visible(self) -> dict[Key, int | None]:
-        """Return the limits as a read shows them now."""
+        """Return the limits that a read shows now."""
         now = self._clock()
         while self._unseen and self._unseen[0][0] + self.settings.stale_seconds <= now:
             _, key, value = self._unseen.popleft()
@@ -280,14 +297,14 @@ class Portal:
         }
 
     def limits_between(self, from_type: str, to_type: str) -> list[dict[str, Any]]:
-        """Return the rows of one pair: types that have a limit, or had one (null)."""
+        """Return the rows of one direction: types that have a limit, and those that had one (null)."""
         pair = (self.object_type(from_type).id, self.object_type(to_type).id)
         with self._lock:
             self._run_due()
             return [self._limit_row(key, value) for key, value in self._visible().items() if key[:2] == pair]
 
     def all_limits(self) -> list[dict[str, Any]]:
-        """Return the rows of every pair, and of the inverse types; they do not say which pair they are of."""
+        """Return the rows of all directions and of the inverse types; rows do not name their direction."""
         with self._lock:
             self._run_due()
             visible = self._visible()
@@ -301,15 +318,18 @@ class Portal:
             return [self._limit_row(key, value) for key, value in rows.items()]
 
     def limits(self) -> dict[Key, int]:
-        """Return the limits in force, whatever reads show."""
+        """Return the limits in force, including those that reads do not show yet."""
         with self._lock:
             self._run_due()
             return {key: value for key, value in self._limits.items() if value is not None}
 
-    # ---- limits: writing ---------------------------------------------------------------------------------
+    # -- writing limits --
 
     def set_limit(self, from_type: str, to_type: str, category: str, type_id: int, value: int | None) -> None:
-        """Set or remove a limit as a colleague does in the settings: no rule asked, seen at once."""
+        """Set or remove a limit as an admin does in HubSpot's settings: rules do not apply, and reads show it at once.
+
+        :raises ValueError: if the association type does not exist.
+        """
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
         key = (from_id, to_id, category, type_id)
         with self._lock:
@@ -320,9 +340,9 @@ class Portal:
             self._unseen = deque(entry for entry in self._unseen if entry[1] != key)
 
     def submit(self, action: Action, from_type: str, to_type: str, inputs: list[Input]) -> Operation:
-        """Take a batch. Its limits come into force when it is COMPLETE.
+        """Accept a batch. Its limits come into force when it is COMPLETE.
 
-        :raises RefusalError: an unknown object type, or a rule that is set to refuse the whole request.
+        :raises RefusalError: if an object type is unknown, or the rule between limits refuses the whole request.
         """
         from_id, to_id = self.object_type(from_type).id, self.object_type(to_type).id
         seconds = self.settings.processing_seconds
@@ -353,7 +373,7 @@ class Portal:
             return operation
 
     def operation(self, operation_id: str) -> Operation:
-        """Return a slow batch as it stands now."""
+        """Return a slow batch in its current state."""
         with self._lock:
             self._run_due()
             found = self._operations.get(operation_id)
@@ -364,7 +384,7 @@ class Portal:
             return found
 
     def _run_due(self) -> None:
-        """Finish the slow batches whose time has come, in the order of their ends."""
+        """Finish the slow batches that are due, in the order of their ends."""
         now = self._clock()
         while self._running and self._running[0][0] <= now:
             self._finish(heapq.heappop(self._running)[2])
@@ -374,9 +394,9 @@ class Portal:
             operation.status = "CANCELED"
             return
         seen: set[tuple[str, int]] = set()
-        for wanted in operation.inputs:
-            identity = (wanted.category, wanted.type_id)
-            error = self._refusal_of(operation, wanted, identity in seen)
+        for batch_input in operation.inputs:
+            identity = (batch_input.category, batch_input.type_id)
+            error = self._refusal_of(operation, batch_input, identity in seen)
             seen.add(identity)
             if error is not None:
                 operation.errors.append(error)
@@ -384,13 +404,13 @@ class Portal:
             key = (operation.from_id, operation.to_id, *identity)
             if operation.action == "purge" and key not in self._limits:
                 continue
-            self._limits[key] = wanted.max_to_object_ids
-            self._unseen.append((operation.due, key, wanted.max_to_object_ids))
+            self._limits[key] = batch_input.max_to_object_ids
+            self._unseen.append((operation.due, key, batch_input.max_to_object_ids))
             if operation.action != "purge":
                 result = {
-                    "category": wanted.category,
-                    "typeId": wanted.type_id,
-                    "userEnforcedMaxToObjectIds": wanted.max_to_object_ids,
+                    "category": batch_input.category,
+                    "typeId": batch_input.type_id,
+                    "userEnforcedMaxToObjectIds": batch_input.max_to_object_ids,
                 }
                 if operation.action == "create":
                     result["label"] = self._types[key].label
@@ -402,11 +422,11 @@ class Portal:
         else:
             operation.status = self.settings.partial_status
 
-    def _refusal_of(self, operation: Operation, wanted: Input, duplicate: bool) -> dict[str, Any] | None:
-        """Return why one input is refused, as an entry of ``errors``, or None."""
+    def _refusal_of(self, operation: Operation, batch_input: Input, duplicate: bool) -> dict[str, Any] | None:
+        """Return the entry in ``errors`` for an input that is refused; None if it is accepted."""
         from_name = self._object_types[operation.from_id].name
         to_name = self._object_types[operation.to_id].name
-        spec = f"{CATEGORIES.get(wanted.category, 0)}-{wanted.type_id}"
+        spec = f"{CATEGORIES.get(batch_input.category, 0)}-{batch_input.type_id}"
         context = {"type": [spec], "fromObjectType": [from_name], "toObjectType": [to_name]}
 
         def refusal(sub_category: str, message: str) -> dict[str, Any]:
@@ -418,7 +438,7 @@ class Portal:
                 "context": context,
             }
 
-        key = (operation.from_id, operation.to_id, wanted.category, wanted.type_id)
+        key = (operation.from_id, operation.to_id, batch_input.category, batch_input.type_id)
         if self._type(*key) is None:
             return refusal(
                 "INVALID_ASSOCIATION_TYPE",
@@ -431,14 +451,14 @@ class Portal:
         exists = self._limits.get(key) is not None
         if operation.action == "create" and exists and self.settings.create_existing == "error":
             return refusal("ASSOCIATION_LIMIT_ALREADY_EXISTS", f"{spec} has an association limit already")
-        broken_rule = self._broken_rule(key, wanted.max_to_object_ids or 0, self._limits)
+        broken_rule = self._broken_rule(key, batch_input.max_to_object_ids or 0, self._limits)
         return None if broken_rule is None else refusal("INVALID_ASSOCIATION_LIMIT", broken_rule)
 
     def _broken_rule(self, key: Key, value: int, limits: dict[Key, int | None]) -> str | None:
-        """Return HubSpot's message when a label limit would exceed the object limit, else None.
+        """Return HubSpot's message if a label limit would exceed the object limit; else None.
 
-        "Introducing custom association limits for Associations API" (changelog, July 2024): label limits must be
-        less than or equal to the object limit, if that is set; its examples refuse equality.
+        Source: HubSpot's changelog of July 2024, "Introducing custom association limits for Associations API": a label
+        limit must be less than or equal to the object limit, if there is one. Its examples refuse equality.
         """
         others = [
             (self._types[other], limit)
@@ -460,19 +480,19 @@ class Portal:
 
     def _refuse_whole_batch(self, from_id: str, to_id: str, inputs: list[Input]) -> None:
         limits = dict(self._limits)
-        for wanted in inputs:
-            key = (from_id, to_id, wanted.category, wanted.type_id)
+        for batch_input in inputs:
+            key = (from_id, to_id, batch_input.category, batch_input.type_id)
             if self._type(*key) is None:
                 continue
-            broken_rule = self._broken_rule(key, wanted.max_to_object_ids or 0, limits)
+            broken_rule = self._broken_rule(key, batch_input.max_to_object_ids or 0, limits)
             if broken_rule is not None:
                 raise RefusalError(400, broken_rule)
-            limits[key] = wanted.max_to_object_ids
+            limits[key] = batch_input.max_to_object_ids
 
-    # ---- the whole ---------------------------------------------------------------------------------------
+    # -- the portal --
 
     def account_info(self) -> dict[str, Any]:
-        """Return what "Account information" shows; HubSpot's URLs and region are those of a real portal."""
+        """Return the answer of HubSpot's "Account information" API."""
         offset = self.local_time().utcoffset() or timedelta()
         minutes = int(offset.total_seconds() // 60)
         sign = "-" if minutes < 0 else "+"
@@ -489,26 +509,28 @@ class Portal:
         }
 
     def local_time(self) -> datetime:
-        """Return the time of day in the portal's time zone."""
+        """Return the time in the portal's time zone."""
         return datetime.now(ZoneInfo(self.settings.time_zone))
 
     def state(self) -> dict[str, Any]:
-        """Return everything a person may want to look at, as JSON."""
+        """Return object types, labels and limits in force as JSON, for people."""
         with self._lock:
             in_force = self.limits()
             return {
                 "portalId": self.settings.portal_id,
-                "objectTypes": [{"id": one.id, "name": one.name} for one in self._object_types.values()],
+                "objectTypes": [
+                    {"id": object_type.id, "name": object_type.name} for object_type in self._object_types.values()
+                ],
                 "labels": [
                     {
-                        "fromObjectTypeId": kind.from_id,
-                        "toObjectTypeId": kind.to_id,
-                        "category": kind.category,
-                        "typeId": kind.type_id,
-                        "label": kind.label,
-                        "name": kind.name,
+                        "fromObjectTypeId": association_type.from_id,
+                        "toObjectTypeId": association_type.to_id,
+                        "category": association_type.category,
+                        "typeId": association_type.type_id,
+                        "label": association_type.label,
+                        "name": association_type.name,
                     }
-                    for kind in self._types.values()
+                    for association_type in self._types.values()
                 ],
                 "limits": [
                     {

@@ -1,4 +1,4 @@
-"""`Simulator`: the portal, behind a loopback socket, in a thread of its own."""
+"""The simulator's server: one portal behind a loopback socket, in its own thread."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from airflow_provider_hubassoc.simulator.wire import FrontDoor, Protocol, Reques
 
 HOST = "127.0.0.1"
 
-# HubSpot keeps idle connections for minutes; uvicorn's 5 seconds would cut those of a client between two polls.
 _KEEP_ALIVE_SECONDS = 75
+"""How long idle connections stay open. With uvicorn's 5 seconds, a client would lose them between two polls."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that starts and stops at once, instead of looking every tenth of a second."""
+    """A uvicorn server that starts and stops at once, instead of checking every tenth of a second."""
 
     def __init__(self, config: uvicorn.Config, front_door: FrontDoor) -> None:
         super().__init__(config)
         self._front_door = front_door
 
     async def main_loop(self) -> None:
-        """Wait for the end; the tick keeps the Date header right."""
+        """Wait until the simulator stops; the tick updates the Date header."""
         while not self._front_door.stopping.is_set():
             await self.on_tick(0)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._front_door.stopping.wait(), 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything: whoever stops the simulator waits for no answer."""
+        """Close all connections without waiting for answers."""
         for server in self.servers:
             server.close()
         for listener in sockets or []:
@@ -52,10 +52,10 @@ class _Server(uvicorn.Server):
 
 
 class Simulator:
-    """An embedded HubSpot, running between ``__enter__`` and ``__exit__``.
+    """An embedded HubSpot. Use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
-    :param port: of 127.0.0.1; 0 takes a free one.
-    :param options: see `Settings`.
+    :param port: port on 127.0.0.1; 0 takes a free one.
+    :param options: parameters of :class:`~.settings.Settings`.
     """
 
     def __init__(self, port: int = 0, **options: Any) -> None:
@@ -71,10 +71,10 @@ class Simulator:
         self._failure: BaseException | None = None
         self.port = 0
 
-    # ---- life --------------------------------------------------------------------------------------------
+    # -- lifecycle --
 
     def __enter__(self) -> Simulator:
-        """Start."""
+        """Start the simulator."""
         self.start()
         return self
 
@@ -84,20 +84,20 @@ class Simulator:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop."""
+        """Stop the simulator."""
         self.stop()
 
     def start(self) -> None:
-        """Listen, and return once requests are answered.
+        """Start to listen, and return as soon as requests are answered.
 
-        :raises OSError: the port is taken.
+        :raises OSError: if the port is in use.
         """
         if self._thread is not None:
             raise RuntimeError("the simulator is running already")
-        # asyncio turns off Nagle's algorithm, and its 40 ms, only for sockets that name their protocol.
+        # asyncio turns off Nagle's algorithm (a delay of 40 ms) only for sockets made with an explicit protocol.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            # Connections of an earlier run in TIME_WAIT must not keep the port.
+            # Connections of an earlier run in TIME_WAIT must not block the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, self._requested_port))
             listener.listen(1024)
@@ -117,12 +117,12 @@ class Simulator:
             raise RuntimeError("the simulator did not start") from failure
 
     def stop(self) -> None:
-        """Close every connection and free the port. Stopping twice does no harm."""
+        """Close every connection and free the port. A second call has no effect."""
         thread, loop, front_door = self._thread, self._loop, self._front_door
         if thread is None:
             return
         if loop is not None and front_door is not None:
-            # The loop may have ended by itself.
+            # The loop may have ended already.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(front_door.stopping.set)
         thread.join()
@@ -153,25 +153,25 @@ class Simulator:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         server = _Server(config, self._front_door)
-        # The socket listens already, so a request sent from now on is answered as soon as the loop turns.
+        # The socket listens already, so a request sent from now on is answered as soon as the loop runs.
         self._loop.call_soon(ready.set)
         await server.serve(sockets=[listener])
 
-    # ---- what a test uses --------------------------------------------------------------------------------
+    # -- state and controls --
 
     @property
     def url(self) -> str:
-        """Base URL, without a slash at its end."""
+        """Base URL, without a trailing slash."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def token(self) -> str:
-        """An access token with every scope; the same in every run."""
+        """Access token with every scope; the same in every run."""
         return DEFAULT_TOKEN
 
     @property
     def oauth(self) -> OAuthApp:
-        """Client id, client secret and refresh token; ``expires_in`` and ``scopes`` of new tokens can be set."""
+        """Client id, client secret and refresh token; set ``expires_in`` and ``scopes`` for new tokens."""
         return self._gateway.oauth
 
     @property
@@ -181,15 +181,15 @@ class Simulator:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """Every request received since the start or `clear_requests`, but those under ``/_simulator/``."""
+        """Requests since the start or the last :meth:`clear_requests`, except those under ``/_simulator/``."""
         return self._log.records()
 
     def clear_requests(self) -> None:
-        """Forget the requests received so far."""
+        """Remove the requests recorded so far."""
         self._log.clear()
 
     def limits(self) -> dict[Key, int]:
-        """Return the limits in force, whatever stale reads show.
+        """Return the limits in force, including those that stale reads do not show.
 
         :return: ``{(from_id, to_id, category, typeId): maxToObjectIds}``
         """
@@ -203,9 +203,10 @@ class Simulator:
         type_id: int,
         max_to_object_ids: int | None,
     ) -> None:
-        """Set a limit (None removes it) behind everyone's back; reads show it at once.
+        """Set or remove a limit as an admin does in HubSpot's settings; reads show it at once.
 
-        :raises ValueError: no such association type.
+        :param max_to_object_ids: the limit; None removes it.
+        :raises ValueError: if the association type does not exist.
         """
         self._portal.set_limit(from_object_type, to_object_type, category, type_id, max_to_object_ids)
 
@@ -225,9 +226,11 @@ class Simulator:
         inverse_label: str | None = None,
         name: str,
     ) -> tuple[int, int]:
-        """Add a label, on both sides the same unless ``inverse_label`` is given.
+        """Add a label.
 
-        :return: type ids of the direction and of its inverse; the same id for a symmetric label of one object type
+        :param inverse_label: text on the other side; None for the same text on both sides.
+        :return: type ids of the direction and of its inverse; they are equal for a symmetric label within one object
+            type.
         """
         created = self._portal.create_label(
             from_object_type, to_object_type, name=name, label=label, inverse_label=inverse_label
@@ -257,7 +260,7 @@ class Simulator:
         times: int = 1,
         after: bool = False,
     ) -> None:
-        """Queue a fault for the next requests that match; see `Fault` for the parameters."""
+        """Queue a fault for the next requests that match; see :class:`~.faults.Fault` for the parameters."""
         self._faults.add(
             Fault(
                 method=method,
@@ -276,9 +279,9 @@ class Simulator:
 
     @property
     def faults(self) -> list[Fault]:
-        """Faults that no request has taken yet."""
+        """Faults that are not used up."""
         return self._faults.pending()
 
     def clear_faults(self) -> None:
-        """Forget the faults not taken yet."""
+        """Remove all faults."""
         self._faults.clear()

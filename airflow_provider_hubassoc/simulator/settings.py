@@ -1,4 +1,4 @@
-"""How the simulated HubSpot behaves."""
+"""Settings of the simulator."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 API_VERSIONS = ("2026-03", "2026-09", "2025-09", "v4")
-"""Versions of the API that are served, all at once: each by its path."""
+"""Versions of the Associations Schema API. The simulator serves all of them, each under its path."""
 
 
 @dataclass
 class Settings:
-    """The switches of the simulator. They may be changed while it runs.
+    """Settings of the simulator. They may be changed while it runs.
 
-    Where HubSpot's documentation is silent the switch offers each plausible answer, because a client has
-    to survive all of them.
+    If HubSpot does not document an answer, a setting offers each plausible one, because a client has to handle all.
 
-    :param processing_seconds: how long a batch takes. 0 answers at once; more answers PENDING, then
-        PROCESSING from half time, then COMPLETE or CANCELED.
-    :param stale_seconds: for how long reads of limits still show the state before a change.
+    :param processing_seconds: duration of a batch. 0 completes it at once; otherwise its status is PENDING, then
+        PROCESSING from half of the time, then COMPLETE or CANCELED.
+    :param stale_seconds: how long reads of limits show the state before a change.
     :param purge_answer: ``204`` answers a purge with an empty body, except in version 2025-09, which always answers
         with a batch; ``[]``, ``[{}]`` or ``["<unknown>"]`` answers with HTTP 200 and a batch with these results.
-    :param latency_seconds: added to every answer.
-    :param status_links: whether a slow batch carries ``links.status``, a URL that shows its state.
-    :param canceled: every batch ends in CANCELED and changes nothing.
-    :param partial_status: status of a batch of which some inputs were refused: COMPLETE or CANCELED.
-    :param limit_rule_status: a label limit above the object limit is refused per input (207) or refuses the
-        whole request (400).
+    :param latency_seconds: delay of every answer.
+    :param status_links: whether the answer to a slow batch has ``links.status``, a URL that shows its state.
+    :param canceled: whether every batch ends as CANCELED and changes nothing.
+    :param partial_status: status of a batch with some inputs refused: COMPLETE or CANCELED.
+    :param limit_rule_status: answer to a label limit above the object limit: 207 refuses the input, 400 the whole
+        request.
     :param equal_limits_allowed: whether a label limit may equal the object limit.
-    :param create_existing: create on a type that has a limit: ``overwrite`` or ``error``.
-    :param flip_flop: during ``stale_seconds`` reads alternate between the old and the new state.
-    :param rate_limit: requests per rolling 10 seconds; None is unlimited (and sends no such headers).
-    :param daily_limit: requests per day of the portal's time zone; None is unlimited.
-    :param portal_id: the portal's id, also part of a custom object's full name.
-    :param time_zone: IANA name; the daily limit starts anew at midnight there.
+    :param create_existing: effect of a create if a limit exists: ``overwrite`` or ``error``.
+    :param flip_flop: whether reads alternate between the old and the new state during ``stale_seconds``.
+    :param rate_limit: requests per rolling 10 seconds; None means unlimited, without rate limit headers.
+    :param daily_limit: requests per day in the portal's time zone; None means unlimited.
+    :param portal_id: id of the portal; also part of the full name of a custom object.
+    :param time_zone: IANA name of the portal's time zone; the daily limit is reset at midnight there.
     """
 
     processing_seconds: float = 0.0
@@ -53,7 +52,7 @@ class Settings:
     purge_answer: str = "204"
 
     def __post_init__(self) -> None:
-        """Refuse what no portal could be."""
+        """Refuse invalid values."""
         choices: dict[str, tuple[object, ...]] = {
             "partial_status": ("COMPLETE", "CANCELED"),
             "limit_rule_status": (207, 400),

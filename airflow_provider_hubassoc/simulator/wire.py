@@ -1,4 +1,4 @@
-"""The front door: records every request, injects faults, and knows the TCP connection below HTTP."""
+"""Access to the wire: records every request, injects faults, and writes answers that HTTP does not allow."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ CONTROL_PREFIX = "/_simulator/"
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 that tells the application which transport a request came over."""
+    """HTTP/1.1 protocol that gives the application the transport of each request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Keep the transport in the state that uvicorn hands to the application with each request."""
+        """Put the transport into the state that uvicorn passes to the application with each request."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
 
 
 @dataclass
 class RequestRecord:
-    """One request as it arrived, and the status it was answered with.
+    """One request as it arrived, and the status of its answer.
 
-    :param path: percent-decoded.
-    :param query: as sent.
-    :param headers: case-insensitive.
-    :param body: parsed JSON, else text; None when empty.
-    :param status: None until answered, and for good if the connection was aborted.
-    :param connection: ``ip:port`` of the client; one per TCP connection.
-    :param received_at: seconds since the epoch.
+    :param path: path, percent-decoded.
+    :param query: query string as sent.
+    :param headers: headers; their names are case-insensitive.
+    :param body: parsed JSON, or else text; None if the body is empty.
+    :param status: HTTP status of the answer; None before the answer, and if the connection was aborted.
+    :param connection: ``ip:port`` of the client; identifies the TCP connection.
+    :param received_at: time of arrival, seconds since the epoch.
     """
 
     method: str
@@ -63,12 +63,12 @@ class RequestRecord:
     received_at: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the record as JSON."""
         return asdict(self) | {"headers": dict(self.headers)}
 
 
 class RequestLog:
-    """Every request received, in order of arrival."""
+    """The requests received, in order of arrival."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -80,32 +80,32 @@ class RequestLog:
             self._records.append(record)
 
     def records(self) -> list[RequestRecord]:
-        """Return all records so far."""
+        """Return the records so far."""
         with self._lock:
             return list(self._records)
 
     def clear(self) -> None:
-        """Forget all records."""
+        """Remove all records."""
         with self._lock:
             self._records.clear()
 
 
 @dataclass
 class Answer:
-    """A whole HTTP answer, before it is sent. The names of its headers are in lower case."""
+    """A complete HTTP answer before it is sent. The names of its headers are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     async def send(self, send: Send) -> None:
-        """Send it through uvicorn."""
+        """Send the answer through uvicorn."""
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
     def head(self) -> bytes:
-        """Return the status line and headers as they go over the wire."""
+        """Return the status line and headers in the format of HTTP."""
         try:
             phrase = HTTPStatus(self.status).phrase
         except ValueError:
@@ -116,16 +116,16 @@ class Answer:
 
 
 class _StoppedError(Exception):
-    """The simulator is being stopped; nobody waits for the answer."""
+    """The simulator stops, so the answer is not needed."""
 
 
 class FrontDoor:
-    """ASGI application before the API: every request passes it, every answer leaves through it.
+    """ASGI application in front of the API, for all requests and answers.
 
-    :param app: the API.
-    :param settings: latency; read anew for every request.
-    :param log: where requests are recorded.
-    :param faults: what to inject.
+    :param app: ASGI application of the API.
+    :param settings: latency; a change takes effect at the next request.
+    :param log: records the requests.
+    :param faults: the faults to inject.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, log: RequestLog, faults: FaultQueue) -> None:
@@ -133,7 +133,7 @@ class FrontDoor:
         self.settings = settings
         self.log = log
         self.faults = faults
-        # Made by the server within its event loop (an Event of Python 3.10+ binds to the loop that waits first).
+        # An asyncio.Event binds to the event loop in which it is first awaited: the server's.
         self.stopping = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,12 +159,12 @@ class FrontDoor:
                 return
         except _StoppedError:
             scope["state"]["transport"].abort()
-        # uvicorn takes it for a bug if the application ends without an answer while the client is there.
+        # uvicorn logs an error if the application ends without an answer while the client is connected.
         while (await receive())["type"] != "http.disconnect":
             pass
 
     async def _ask(self, scope: Scope, body: bytes) -> Answer:
-        """Let the API answer."""
+        """Return the answer of the API."""
         correlation_id = str(uuid.uuid4())
         scope["state"]["correlation_id"] = correlation_id
         request: Message | None = {"type": "http.request", "body": body, "more_body": False}
@@ -190,7 +190,7 @@ class FrontDoor:
     async def _answer_with_fault(
         self, fault: Fault, record: RequestRecord, scope: Scope, body: bytes, send: Send
     ) -> bool:
-        """Answer as the fault wants; return whether that went through uvicorn."""
+        """Answer as the fault says. Return whether the answer was sent through uvicorn."""
         if fault.after:
             answer = await self._ask(scope, body)
             await self._pause(fault.delay)
@@ -210,7 +210,7 @@ class FrontDoor:
         return not raw
 
     async def _send_raw(self, transport: asyncio.Transport, answer: Answer, fault: Fault) -> None:
-        """Write an answer that HTTP does not allow, then end the connection."""
+        """Write an answer that HTTP does not allow, then close the connection."""
         length = len(answer.body)
         if fault.truncate is not None:
             length = fault.truncate
@@ -219,7 +219,7 @@ class FrontDoor:
         transport.write(answer.head() + answer.body[:length])
         await self._pause(fault.stall)
         if fault.reset:
-            # An RST overtakes what the client has not read yet; it is meant to meet the reset in the middle.
+            # An RST discards what the client has not read yet; give it time to read the beginning of the body.
             await self._pause(0.05)
             _reset(transport)
         else:
@@ -228,7 +228,7 @@ class FrontDoor:
     async def _pause(self, seconds: float) -> None:
         """Sleep.
 
-        :raises _StoppedError: the simulator was stopped meanwhile.
+        :raises _StoppedError: if the simulator stops in the meantime.
         """
         if seconds > 0:
             with contextlib.suppress(asyncio.TimeoutError):
@@ -237,7 +237,7 @@ class FrontDoor:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Return the whole request body, or None if the client went away."""
+    """Return the whole body of a request; None if the client has disconnected."""
     chunks: list[bytes] = []
     while True:
         message = await receive()
@@ -267,9 +267,12 @@ def _record(scope: Scope, body: bytes, received_at: float) -> RequestRecord:
 
 
 def _overlay(answer: Answer, fault: Fault) -> bool:
-    """Put the fault's status, headers and body over an answer; return whether it must be written raw."""
+    """Replace the status, headers and body of an answer as the fault says.
+
+    :return: whether the answer must be written without uvicorn, which would correct it.
+    """
     if fault.status is not None or fault.body is not None:
-        # Such an answer comes from a gateway, not from the API: none of the API's headers are on it.
+        # Such an answer comes from a gateway and has none of the API's headers.
         answer.headers = {}
         answer.body, answer.headers["content-type"] = fault.encoded_body()
         answer.headers["content-length"] = str(len(answer.body))
@@ -285,7 +288,7 @@ def _overlay(answer: Answer, fault: Fault) -> bool:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Abort a connection so that the client sees "connection reset by peer"."""
+    """Abort a connection, so that the client gets "connection reset by peer"."""
     connection: socket.socket = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
