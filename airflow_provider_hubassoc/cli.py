@@ -9,11 +9,12 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 from airflow_provider_hubassoc import __version__, terminal
-from airflow_provider_hubassoc.terminal import DONE, ERROR, INTERRUPTED, Interruption, Parser, UsageError, say
+from airflow_provider_hubassoc.errors import HubassocError
+from airflow_provider_hubassoc.terminal import DONE, ERROR, INTERRUPTED, Interruption, Parser, say
 
 _DESCRIPTION = "Manage HubSpot association limits as code."
 
@@ -54,25 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, document: IO[str], interruption: Interruption) -> int:
-    from airflow_provider_hubassoc.commands import Command, error_text
-    from airflow_provider_hubassoc.hubspot.errors import HubSpotError
-    from airflow_provider_hubassoc.limits.config import ConfigError
-    from airflow_provider_hubassoc.limits.plan.model import StalePlanError
+    from airflow_provider_hubassoc.commands import COMMANDS, Session, error_text
 
-    command = Command(options, document, interruption)
-    run: Callable[[], int] = getattr(command, options.command)
+    session = Session(options, document, interruption)
     try:
-        return run()
-    except (ConfigError, StalePlanError, HubSpotError, UsageError, OSError) as error:
+        return COMMANDS[options.command](session)
+    except (HubassocError, OSError) as error:
         if options.json:
-            message = error_text(error, command.connection_name)
+            message = error_text(error, session.connection_name)
             with terminal.writing(document):
                 document.write(json.dumps({"error": message, "type": type(error).__name__}, indent=2) + "\n")
         else:
-            say(f"Error: {error_text(error, command.connection_name, say_problems=say)}")
+            say(f"Error: {error_text(error, session.connection_name, say_problems=say)}")
         return ERROR
     except KeyboardInterrupt:
-        say(f"Interrupted. {command.progress}")
+        say(f"Interrupted. {session.progress}")
         return INTERRUPTED
 
 
