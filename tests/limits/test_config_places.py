@@ -1,4 +1,4 @@
-"""Where something is declared: file, line and column, kept through overrides, and told with every mistake."""
+"""Places of declarations: file, line and column, kept through overrides and part of every mistake."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ portals:
 """
 
 
-def test_everything_declared_knows_its_place(tmp_path: Path) -> None:
+def test_every_declaration_has_its_place(tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text(TEXT)
     source = str(file)
@@ -49,7 +49,7 @@ def test_everything_declared_knows_its_place(tmp_path: Path) -> None:
     assert str(first.place) == f"{source}:3:5"
 
 
-def test_an_override_brings_its_own_place(tmp_path: Path) -> None:
+def test_an_override_has_its_own_place(tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text(TEXT)
     first, second = load_config(file).resolve(named="emea").with_missing_labels(True).associations
@@ -60,7 +60,7 @@ def test_an_override_brings_its_own_place(tmp_path: Path) -> None:
     assert second.place == Place(str(file), 11, 5)
 
 
-def test_text_has_lines_but_no_file_and_a_dict_has_nothing() -> None:
+def test_text_has_lines_without_a_file_and_a_dict_has_no_place() -> None:
     place = load_config(TEXT).associations[0].place
     assert (place, str(place)) == (Place("", 3, 5), "line 3, column 5")
     data = {"version": 1, "associations": [{"from": "contacts", "to": "companies", "labels": {"A": 1}}]}
@@ -68,7 +68,7 @@ def test_text_has_lines_but_no_file_and_a_dict_has_nothing() -> None:
     assert (association.place, association.labels["A"].place) == (None, None)
 
 
-def test_the_same_limits_are_equal_wherever_they_stand() -> None:
+def test_equal_limits_are_equal_wherever_they_are_declared() -> None:
     assert load_config(TEXT) == load_config("# moved\n" + TEXT)
     assert load_config(TEXT) != load_config(TEXT.replace("Owner: 2", "Owner: 3"))
 
@@ -86,7 +86,7 @@ def test_every_mistake_has_file_line_and_column(tmp_path: Path) -> None:
     assert raised.value.problems[0].source == str(file)
 
 
-def test_problems_of_text_and_dict_have_the_places_they_can_have() -> None:
+def test_problems_of_text_have_lines_and_those_of_a_dict_have_no_place() -> None:
     _, [problem] = check_config(
         TEXT.replace("limit: 5", "limit: 5.5").replace("USER_DEFINED, typeId: 3", "HUBSPOT_DEFINED, typeId: 1")
     )
