@@ -83,3 +83,11 @@ def test_the_form_for_bugs_asks_for_versions_and_correlation_id() -> None:
     labels = [field["attributes"].get("label", "") for field in load(GITHUB / "ISSUE_TEMPLATE" / "bug.yml")["body"]]
     for wanted in ("Correlation id", "Provider version", "Airflow version", "Python version"):
         assert any(wanted in label for label in labels), wanted
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_and_folder_that_is_named_exists(page: str) -> None:
+    code = re.findall(r"`([\w./]+(?:\.py|/))`", (REPOSITORY / page).read_text("utf-8"))
+    roots = ("", "airflow_provider_hubassoc", "airflow_provider_hubassoc/hubspot", "airflow_provider_hubassoc/limits")
+    missing = [name for name in code if not any((REPOSITORY / root / name).exists() for root in roots)]
+    assert missing == []

@@ -153,7 +153,7 @@ class BatchFault:
     """One thing that is wrong with a batch rather than with a request.
 
     :param outcome: how a task ends that sends it or waits for it.
-    :param tells: the same for people.
+    :param reaction: what the provider does, in the table.
     :param settings: settings of the simulator.
     :param answer: HubSpot's answer to the batch, which it carries out.
     :param done: False if it does not carry out the batch.
@@ -164,7 +164,7 @@ class BatchFault:
 
     name: str
     outcome: Outcome
-    tells: str
+    reaction: str
     settings: dict[str, Any] = field(default_factory=dict)
     answer: Callable[[World], Any] | None = None
     status: int | None = None
@@ -760,10 +760,10 @@ def _batch_cells(fault: BatchFault) -> tuple[str, ...]:
     """Return how a batch with a fault ends: reaction, error, Airflow's retry, limits."""
     outcome = fault.outcome
     if outcome.kind is Kind.SUCCEEDS:
-        return fault.tells, "none", "-", outcome.portal.value
+        return fault.reaction, "none", "-", outcome.portal.value
     assert outcome.error is not None
     retried = "no" if outcome.kind is Kind.FAILS else "yes"
-    return fault.tells, f"`{outcome.error.__name__}`", retried, outcome.portal.value
+    return fault.reaction, f"`{outcome.error.__name__}`", retried, outcome.portal.value
 
 
 def _shown_name(fault: Fault | BatchFault) -> str:
