@@ -70,6 +70,15 @@ def test_a_label_limit_above_an_object_limit_that_the_file_does_not_mention() ->
     )
 
 
+def test_an_object_limit_below_a_label_limit_that_the_file_does_not_mention() -> None:
+    declared = association("contacts", "companies", limit=2)
+    plan = plan_of(declared, direction_state([(HUBSPOT, 279, 9, None), (USER, 7, 5, "Owner")]))
+    assert (
+        '"Owner": the limit of 5 (not in the file) would be above the object limit of 2 (declared); lower the label '
+        "limit or raise the object limit"
+    ) in problems_of(plan)
+
+
 def test_one_direction_in_two_spellings() -> None:
     one, other = association("p_car", "contacts", limit=1), association("2-5", "contacts", limit=2)
     found = direction_state([], [(USER, 3, None)])
@@ -233,3 +242,20 @@ def test_an_unsendable_type_is_not_pruned() -> None:
     )
     assert plan.is_empty
     assert plan.counts["unmanaged"] == 1
+
+
+@pytest.mark.parametrize(("limit", "is_large"), [(10_000, False), (10_001, True)])
+def test_a_limit_above_the_maximum_of_the_settings_page_is_a_warning(limit: int, is_large: bool) -> None:
+    plan = plan_of(association("contacts", "companies", limit=limit), direction_state([]))
+    assert any("settings page accepts limits up to 10,000" in warning for warning in plan.warnings) is is_large
+
+
+def test_equal_limits_are_a_warning_only_where_one_changes() -> None:
+    declared = association("contacts", "companies", limit=5, labels={"Owner": 5})
+    for current, is_warned in ((5, False), (4, True), (6, True)):
+        for limits in (
+            [(HUBSPOT, 279, 5, None), (USER, 7, current, "Owner")],
+            [(HUBSPOT, 279, current, None), (USER, 7, 5, "Owner")],
+        ):
+            plan = plan_of(declared, direction_state(limits, LABELS))
+            assert any("equal to the object limit" in warning for warning in plan.warnings) is is_warned
