@@ -1,23 +1,26 @@
-"""What all tests share: an Airflow that may not use a database, and a HubSpot of their own.
+"""What all tests share: an Airflow without a database, and an embedded HubSpot.
 
-Airflow reads its configuration when it is first imported, so it is given here, before any test module is.
-The metadata database lies in a folder that does not exist: a test which needs one fails. Those which run a
-real Airflow (``tests/real_airflow``) start it in processes of its own.
+Airflow reads its configuration when it is first imported, so this module sets it before any test module is imported.
+The metadata database is in a folder that does not exist, so a test that needs one fails. The tests that run a real
+Airflow (``tests/real_airflow``) start it in processes of their own. Under pytest-xdist, each worker imports this module
+and has a HOME and an AIRFLOW_HOME of its own.
 """
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.support import environment
-from tests.support.figures import FIGURES
+from tests.support import environment, figures
 
 _home = tempfile.mkdtemp(prefix="airflow-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ["HOME"] = _home
 environment.become(
     {
         "AIRFLOW_HOME": _home,
@@ -29,32 +32,51 @@ environment.become(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="the long form of the suites of faults: make test-faults")
+    parser.addoption("--full", action="store_true", help="run the long form of the fault tests (make test-faults)")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the figures of a worker to the process that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = figures.collected()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the figures of a worker that has finished; one that has crashed sent none."""
+    if "figures" in (output := getattr(node, "workeroutput", {})):
+        figures.add(output["figures"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if FIGURES:
+    if lines := figures.lines():
         terminalreporter.section("figures")
-        for what, figure in FIGURES.items():
-            terminalreporter.write_line(f"{what}: {figure}")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def pytest_unconfigure() -> None:
+    """Delete the home; a worker ends without calling what is registered with ``atexit``."""
+    shutil.rmtree(_home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
-    """Whether the suites of faults run in their long form."""
+    """Return True if the fault tests run in their long form."""
     return bool(pytestconfig.getoption("--full"))
 
 
 @pytest.fixture
 def hubspot() -> Iterator[Simulator]:
-    """Start an embedded HubSpot with an empty portal, which answers at once."""
+    """Start an embedded HubSpot with an empty portal that answers immediately."""
     with Simulator() as simulator:
         yield simulator
 
 
 @pytest.fixture
 def hubspot_conn(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Make the embedded HubSpot the one that Airflow's default connection leads to; return its id."""
+    """Point Airflow's default connection to the embedded HubSpot, and return the connection id."""
     for name, value in environment.connection_variable(hubspot.url, hubspot.token).items():
         monkeypatch.setenv(name, value)
     return environment.CONNECTION_ID

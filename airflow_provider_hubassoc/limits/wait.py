@@ -14,7 +14,8 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotPollError,
 )
 from airflow_provider_hubassoc.hubspot.models import BatchStatus
-from airflow_provider_hubassoc.limits.operation import BatchOperation, join_first
+from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.operation_text import join_first
 
 _GROWTH = 1.5
 _JITTER = 0.2

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import httpx
 import pytest
 from airflow.sdk import DAG, Param, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.airflow.test_sensor import EVERY_MODE, sensor, submit
-from tests.support.airflow_in_memory import HAS_3_3, Airflow
+from tests.support.airflow_in_memory import HAS_3_3, Airflow, httpx
 from tests.support.scenarios import FROM, INPUTS, NEVER, READS, SLOW, TO, reads, writes
 
 pytestmark = pytest.mark.usefixtures("dag")
@@ -23,7 +22,7 @@ LINKS = "*/operations/*"
 class WithoutStore(Airflow):
     """An Airflow whose task state store fails, which leaves a task with what Airflow 3.2 has."""
 
-    def _answer(self, request: httpx.Request, owner: tuple[str, int]) -> httpx.Response:
+    def _answer(self, request: Any, owner: tuple[str, int]) -> Any:
         if "/store/" in request.url.path:
             return httpx.Response(413, json={"detail": "the value is too large"})
         return super()._answer(request, owner)

@@ -1,12 +1,11 @@
 """Every fault of HubSpot and the network: how it is injected, and how each entry point handles it.
 
-The matrix (`test_matrix.py`) tests this list, and the table in the README is generated from it
-(``python -m tests.faults.catalogue``).
+The matrix (`test_matrix.py`) tests this list, and the tables in docs/faults.md are generated from it
+(``python -m tests.docs.generate``).
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from datetime import datetime, timezone
 from email.utils import format_datetime
 from enum import Enum
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_hubassoc.hubspot.errors import (
@@ -155,7 +153,7 @@ class BatchFault:
     """One thing that is wrong with a batch rather than with a request.
 
     :param outcome: how a task ends that sends it or waits for it.
-    :param tells: the same for people.
+    :param reaction: what the provider does, in the table.
     :param settings: settings of the simulator.
     :param answer: HubSpot's answer to the batch, which it carries out.
     :param done: False if it does not carry out the batch.
@@ -166,7 +164,7 @@ class BatchFault:
 
     name: str
     outcome: Outcome
-    tells: str
+    reaction: str
     settings: dict[str, Any] = field(default_factory=dict)
     answer: Callable[[World], Any] | None = None
     status: int | None = None
@@ -486,12 +484,12 @@ _SLOW = {"processing_seconds": 0.1, "status_links": False}
 _LINKED = {"processing_seconds": 0.1, "status_links": True}
 _WITH_UNKNOWN_TYPE = (FIVE_COMPANIES, NO_SUCH_TYPE)
 
-_NAMED = "`HubSpotOperationError` immediately, with HubSpot's reason for each input; no retry"
-_NEVER_SEEN = "Waits until `timeout`, then `HubSpotOperationTimeoutError`, which Airflow retries"
-_PAIR_COUNTS = "Accepts results that HubSpot confirms without contradiction and reads the other limits. Succeeds"
-_NOT_FOLLOWED = "Ignores the link and reads the limits instead. Succeeds"
-_VERIFIED = "With `verify`, and in a sync, waits until a read shows every limit; reports no drift. Succeeds"
-_NO_SECOND_CREATE = "Sends limits that a read does not show as an update, never as a second create. Succeeds"
+_NAMED = "reports HubSpot's reason for each input"
+_NEVER_SEEN = "waits until `timeout`"
+_PAIR_COUNTS = "reads the limits that HubSpot does not confirm"
+_NOT_FOLLOWED = "ignores the link, reads the limits"
+_VERIFIED = "with `verify`, waits for every limit"
+_NO_SECOND_CREATE = "reads, sends the rest as an update"
 
 BATCH_FAULTS: list[BatchFault] = [
     BatchFault("207, some inputs refused", _fails_in_part, _NAMED, inputs=_WITH_UNKNOWN_TYPE),
@@ -651,106 +649,165 @@ def why_not(fault: Fault | BatchFault, place: Place, *, lasting: bool) -> str | 
     return None
 
 
-# -- the table for people --------------------------------------------------------------------------------------
+# -- the tables for people ------------------------------------------------------------------------------------
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-BEGIN, END = "<!-- faults -->", "<!-- /faults -->"
+_KINDS: dict[str, tuple[str, ...]] = {
+    "OAuth access token expired": ("OAuth access token expired",),
+    "Token rotated in the connection": ("access token rotated in the connection",),
+    "Token rejected (401)": ("401 for a token that has never worked", "OAuth refresh token revoked"),
+    "Token rejected that has worked (401)": ("401 for a token that has worked",),
+    "Scope missing (403)": ("403",),
+    "Unknown object type (400)": ("400 unknown object type",),
+    "Request refused (other 4xx)": ("400 malformed", "404", "414", "437"),
+    "Rate limit (429)": ("429 without Retry-After",),
+    "Rate limit with a time (429)": ("429 with Retry-After in seconds", "429 with Retry-After as a date"),
+    "Daily limit (429)": ("429 DAILY",),
+    "Record locked (423)": ("423",),
+    "Portal in migration (477)": ("477 for minutes", "477 for hours"),
+    "HubSpot not reachable": ("connection refused", "name not found"),
+    "Server error (500)": ("500", "500 after the write was carried out"),
+    "Gateway error (502 to 530)": ("502", "503", "504", "521", "523", "524", "520, 522, 525, 526, 530"),
+    "Connection lost": ("reset before HubSpot reads the request", "reset instead of the answer"),
+    "Answer too slow or endless": (
+        "body stalls",
+        "body trickles",
+        "headers trickle",
+        "interim answers (1xx) without end",
+        "headers without end",
+    ),
+    "Answer not readable": (
+        "reset in the middle of the body",
+        "body ends early",
+        "Content-Length too long",
+        "Content-Length too short",
+        "invalid JSON",
+        "JSON of an unexpected shape",
+    ),
+    "Answer not accepted": ("body of 100 MB", "redirect to another origin"),
+    "Wrong Content-Type": ("wrong Content-Type",),
+    "Invalid certificate": ("invalid certificate",),
+}
+"""Row of the table of requests -> names of its faults, which all have the same outcome."""
 
-_UNKNOWN = "unknown; the next try reads them"
-_ON_3_3 = "on Airflow 3.3 the next try starts at the time HubSpot named"
+_BATCH_KINDS: dict[str, tuple[str, ...]] = {
+    "Some inputs refused": ("207, some inputs refused", "some inputs refused after PENDING"),
+    "Every input refused, or batch canceled": (
+        "207, all inputs refused",
+        "CANCELED at once",
+        "CANCELED after PENDING",
+    ),
+    "Some inputs refused, no status link": ("some inputs refused after PENDING, without a status link",),
+    "Never done": (
+        "CANCELED after PENDING, without a status link",
+        "PENDING forever",
+        "COMPLETE without results, and not done",
+        "duplicate results that contradict, and not done",
+    ),
+    "Results missing or contradictory": (
+        "COMPLETE with results missing",
+        "results for inputs never sent",
+        "results only for inputs never sent",
+        "duplicate results that agree",
+        "duplicate results that contradict",
+    ),
+    "Status link to another address": (
+        "status link to another origin",
+        "status link to http",
+        "status link to a file",
+    ),
+    "Stale reads": ("stale reads", "reads alternate between old and new"),
+    "Answer lost and reads stale": ("answer lost while reads are stale",),
+}
+"""Row of the table of batches -> names of its faults, which all have the same outcome."""
+
+_LATER = "at HubSpot's time"
 
 
-_REREAD = "Reads the connection again. If it holds no other token"
+def _request_cells(fault: Fault) -> tuple[str, ...]:
+    """Return what a fault does to a write and to a wait: reaction, error, Airflow's retry, limits, wait."""
+    write = outcome_of_write(fault, lasting=True)
+    if write.kind is Kind.SUCCEEDS and fault in NO_FAULTS:
+        return _reaction(fault), "none", "-", write.portal.value, "continues"
+    retried = "no" if write.kind is Kind.FAILS else _LATER if fault.named_time else "yes"
+    limits = "unknown" if fault.strikes is not Strikes.REFUSED else write.portal.value
+    return _reaction(fault), f"`{fault.error.__name__}`", retried, limits, _wait(fault)
 
 
-def _told_of_write(fault: Fault) -> tuple[str, str]:
-    """Describe what a user sees of a fault during a write, and the limits that the portal holds then."""
-    lasting = outcome_of_write(fault, lasting=True)
-    error = f"`{fault.error.__name__}`"
-    if fault in NO_FAULTS:
-        if fault.asks_for_token:
-            how = "Fetches a new token and repeats the request"
-        elif fault.error is HubSpotAuthenticationError:
-            how = "Reads the connection again and repeats the request with the new token"
-        else:
-            how = "Reads the content regardless"
-        return f"{how}. Succeeds", lasting.portal.value
-    if fault.token_worked:
-        return (
-            "Reads the connection again and repeats the request once after a pause. "
-            f"Then {error}, which Airflow retries",
-            lasting.portal.value,
-        )
+def _reaction(fault: Fault) -> str:
+    if fault.asks_for_token and fault in NO_FAULTS:
+        return "fetches a new token, repeats"
     if fault.error is HubSpotAuthenticationError:
-        return f"{_REREAD}: {error}; no retry", lasting.portal.value
-    if lasting.kind is Kind.FAILS:
-        return f"{error} immediately; no retry", lasting.portal.value
+        repeats = ", repeats" if fault.token_worked or fault in NO_FAULTS else ""
+        return f"reads the connection again{repeats}{' once' if fault.token_worked else ''}"
+    if fault in NO_FAULTS:
+        return "reads the answer anyway"
+    if not fault.repeated or (fault.named_time and not fault.passes):
+        return "none"
     if fault.named_time:
-        waits = "Waits up to 60 s and repeats the request. For a longer time: " if fault.passes else ""
-        return f"{waits}{error}; {_ON_3_3}", lasting.portal.value
-    if not fault.repeated:
-        return f"{error}; Airflow retries, and the next try reads the limits before it writes", _UNKNOWN
-    if fault.strikes is Strikes.REFUSED:
-        return (
-            f"Repeats the request up to `max_retries` times. Then {error}, which Airflow retries",
-            lasting.portal.value,
-        )
-    return (
-        "Reads the limits and sends those not in force as an update, up to `max_retries` times. "
-        f"Then {error}, which Airflow retries",
-        f"new limits; after the error {_UNKNOWN}",
-    )
+        return "waits up to 60 s, repeats"
+    return "repeats" if fault.strikes is Strikes.REFUSED else "reads, sends the rest"
 
 
-def _told_of_wait(fault: Fault) -> str:
-    lasting = outcome_of_wait(fault, lasting=True)
-    if lasting.kind is Kind.SUCCEEDS:
-        return "Continues"
-    if fault.error is HubSpotAuthenticationError and not fault.token_worked:
-        return f"{_REREAD}: `{fault.error.__name__}`; no retry"
-    if lasting.kind is Kind.FAILS:
-        return f"`{fault.error.__name__}` immediately; no retry"
+def _wait(fault: Fault) -> str:
+    if outcome_of_wait(fault, lasting=True).kind is Kind.FAILS:
+        return "fails"
     if fault.token_worked:
-        return f"Continues; after two failed reads in a row `{fault.error.__name__}`, which Airflow retries"
-    if fault.named_time:
-        return f"Reads again at the time HubSpot named. If `timeout` is earlier: `HubSpotPollError`; {_ON_3_3}"
-    return "Continues; after `max_poll_failures` failed reads in a row `HubSpotPollError`, which Airflow retries"
+        return "polls once more"
+    return f"polls {_LATER}" if fault.named_time else "polls on"
 
 
-def table() -> str:
-    """Render the table: faults with the same outcome share a row."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
-    for fault in [*NO_FAULTS, *FAULTS]:
-        name = f"{fault.variant_of} (whatever the body)" if fault.variant_of else fault.name
-        names = rows.setdefault((*_told_of_write(fault), _told_of_wait(fault)), [])
-        names += [] if name in names else [name]
-    for batch in BATCH_FAULTS:
-        rows.setdefault((batch.tells, batch.outcome.portal.value, "Same"), []).append(batch.name)
+def _batch_cells(fault: BatchFault) -> tuple[str, ...]:
+    """Return how a batch with a fault ends: reaction, error, Airflow's retry, limits."""
+    outcome = fault.outcome
+    if outcome.kind is Kind.SUCCEEDS:
+        return fault.reaction, "none", "-", outcome.portal.value
+    assert outcome.error is not None
+    retried = "no" if outcome.kind is Kind.FAILS else "yes"
+    return fault.reaction, f"`{outcome.error.__name__}`", retried, outcome.portal.value
+
+
+def _shown_name(fault: Fault | BatchFault) -> str:
+    return (fault.variant_of if isinstance(fault, Fault) else None) or fault.name
+
+
+def _rows(kinds: dict[str, tuple[str, ...]], cells: dict[str, tuple[str, ...]]) -> list[str]:
+    """Return one row of a table for each kind.
+
+    :param kinds: kind -> names of its faults.
+    :param cells: name of a fault -> its cells.
+    :raises ValueError: if a fault has no row, or the faults of a kind differ.
+    """
+    if missing := set(cells) ^ {name for names in kinds.values() for name in names}:
+        raise ValueError(f"Faults without a row, or rows without a fault: {sorted(missing)}")
+    rows = []
+    for kind, names in kinds.items():
+        different = {cells[name] for name in names}
+        if len(different) > 1:
+            raise ValueError(f"The faults of one row differ: {kind}: {sorted(different)}")
+        rows.append(f"| {' | '.join((kind, *different.pop()))} |")
+    return rows
+
+
+def request_table() -> str:
+    """Render the table of faults of a request, one row for each kind."""
     lines = [
-        "| Fault | During a write | Portal afterwards | During a read while waiting |",
-        "|---|---|---|---|",
-        *(f"| {_joined(names)} | {write} | {portal} | {wait} |" for (write, portal, wait), names in rows.items()),
+        "| fault | reaction | error | Airflow retries | limits in the portal | while waiting |",
+        "|---|---|---|---|---|---|",
+        *_rows(_KINDS, {_shown_name(fault): _request_cells(fault) for fault in [*NO_FAULTS, *FAULTS]}),
     ]
     return "\n".join(lines)
 
 
-def _joined(names: list[str]) -> str:
-    """Join names; statuses of gateways are listed first."""
-    suffix = " (whatever the body)"
-    numbers = sorted(
-        number for name in names if name.endswith(suffix) for number in name.removesuffix(suffix).split(", ")
-    )
-    others = [name for name in names if not name.endswith(suffix)]
-    return "; ".join([f"{', '.join(numbers)}{suffix}" if numbers else "", *others]).strip("; ")
+def batch_table() -> str:
+    """Render the table of faults of a batch, one row for each kind."""
+    lines = [
+        "| fault | reaction | error | Airflow retries | limits in the portal |",
+        "|---|---|---|---|---|",
+        *_rows(_BATCH_KINDS, {fault.name: _batch_cells(fault) for fault in BATCH_FAULTS}),
+    ]
+    return "\n".join(lines)
 
 
-def in_readme(text: str) -> str:
-    """Return the text of the README with the table replaced."""
-    place = re.compile(f"{BEGIN}.*?{END}", re.DOTALL)
-    if not place.search(text):
-        raise ValueError(f"README.md has no {BEGIN} and {END}")
-    return place.sub(lambda _: f"{BEGIN}\n{table()}\n{END}", text)
-
-
-if __name__ == "__main__":
-    README.write_text(in_readme(README.read_text("utf-8")), "utf-8")
+def tested_faults() -> str:
+    """List the faults that the tests inject for each row."""
+    return "\n".join(f"- **{kind}**: {'; '.join(names)}" for kind, names in {**_KINDS, **_BATCH_KINDS}.items())

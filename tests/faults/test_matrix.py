@@ -31,8 +31,8 @@ from tests.faults.catalogue import (
     why_not,
 )
 from tests.faults.ways import INTERVAL, PLACES, WAYS, Case, Place, Shown, World, cause, world_of
+from tests.support import figures
 from tests.support.airflow_in_memory import HAS_3_3
-from tests.support.figures import FIGURES
 from tests.support.scenarios import LIMITS
 from tests.support.tracebacks import told
 
@@ -144,7 +144,7 @@ def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     ran = [item for item in request.session.items if "cell" in getattr(item, "fixturenames", ())]
     faults = len(FAULTS) + len(NO_FAULTS) + len(BATCH_FAULTS)
-    FIGURES["faults x ways"] = f"{faults} faults x {len(WAYS)} ways, {len(ran)} cells"
+    figures.report("faults x ways", f"{faults} faults x {len(WAYS)} ways, {len(ran)} cells")
 
 
 @pytest.mark.usefixtures("fast_clock", "guard")
@@ -332,8 +332,3 @@ def _assert_no_thread_is_left(before: set[threading.Thread]) -> None:
         assert time.monotonic() < end, f"threads left over: {left}"
         time.sleep(0.01)
     assert len([each for each in threading.enumerate() if each.name.startswith("hubspot_")]) <= _POOL
-
-
-def test_the_readme_tells_of_every_fault_what_the_matrix_proves() -> None:
-    text = catalogue.README.read_text("utf-8")
-    assert text == catalogue.in_readme(text), "the table of faults is out of date: run python -m tests.faults.catalogue"

@@ -1,4 +1,4 @@
-"""OAuth: an access token is fetched, replaced in time and after a refusal, by one thread, and never shown."""
+"""OAuth: the client fetches an access token, refreshes it in time and after a rejection, and never shows it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def oauth_client(hubspot: Simulator, **options: Any) -> HubSpotClient:
 
 
 def refreshes(hubspot: Simulator) -> int:
-    return sum(each.path == TOKEN_PATH for each in hubspot.requests)
+    return sum(request.path == TOKEN_PATH for request in hubspot.requests)
 
 
 def failure(call: Callable[[], Any], *secrets: str) -> HubSpotError:
@@ -60,7 +60,7 @@ def secrets_of(hubspot: Simulator) -> list[str]:
     return [hubspot.oauth.client_secret, hubspot.oauth.refresh_token, "simulator-oauth-", "canary"]
 
 
-def test_a_token_is_fetched_before_the_first_request_and_kept(hubspot: Simulator) -> None:
+def test_the_token_is_fetched_before_the_first_request_and_kept(hubspot: Simulator) -> None:
     seen: list[str] = []
     with oauth_client(hubspot, on_new_token=seen.append) as client:
         for _ in range(3):
@@ -72,27 +72,27 @@ def test_a_token_is_fetched_before_the_first_request_and_kept(hubspot: Simulator
     assert sorted(part.partition("=")[0] for part in first.body.split("&")) == [
         *("client_id", "client_secret", "grant_type", "refresh_token")
     ]
-    assert [each.path for each in others] == ["/account-info/2026-03/details"] * 3
-    assert {each.headers["authorization"] for each in others} == {f"Bearer {seen[0]}"}
+    assert [request.path for request in others] == ["/account-info/2026-03/details"] * 3
+    assert {request.headers["authorization"] for request in others} == {f"Bearer {seen[0]}"}
     assert len(seen) == 1
-    assert len({each.connection for each in hubspot.requests}) == 1
+    assert len({request.connection for request in hubspot.requests}) == 1
 
 
-def test_a_token_in_the_connection_is_used_first(hubspot: Simulator) -> None:
+def test_an_access_token_in_the_connection_is_used_first(hubspot: Simulator) -> None:
     with oauth_client(hubspot, access_token=hubspot.token) as client:
         client.account_info()
     assert refreshes(hubspot) == 0
 
 
-def test_a_refused_token_is_replaced_once(hubspot: Simulator) -> None:
+def test_a_rejected_token_is_refreshed_once(hubspot: Simulator) -> None:
     with oauth_client(hubspot, access_token="long-expired") as client:
         client.create_limits("contacts", "companies", [limit()])
         client.account_info()
-    assert [each.status for each in hubspot.requests] == [401, 200, 201, 200]
+    assert [request.status for request in hubspot.requests] == [401, 200, 201, 200]
     assert refreshes(hubspot) == 1
 
 
-def test_a_token_that_expired_a_moment_ago(hubspot: Simulator) -> None:
+def test_a_token_that_expires_between_requests_is_refreshed(hubspot: Simulator) -> None:
     with oauth_client(hubspot) as client:
         client.account_info()
         token = hubspot.requests[-1].headers["authorization"].removeprefix("Bearer ")
@@ -101,13 +101,13 @@ def test_a_token_that_expired_a_moment_ago(hubspot: Simulator) -> None:
     assert refreshes(hubspot) == 2
 
 
-def test_a_new_token_that_is_refused_as_well_ends_it(hubspot: Simulator) -> None:
+def test_a_rejected_new_token_fails_the_request(hubspot: Simulator) -> None:
     hubspot.inject(path="/account-info/*", status=401, times=9)
     pauses = Pauses()
     with oauth_client(hubspot, pauses=pauses) as client:
         error = failure(client.account_info, *secrets_of(hubspot))
     assert isinstance(error, HubSpotAuthenticationError)
-    assert [each.path for each in hubspot.requests] == [
+    assert [request.path for request in hubspot.requests] == [
         *[TOKEN_PATH, "/account-info/2026-03/details"] * 2,
         "/account-info/2026-03/details",
     ]
@@ -115,19 +115,21 @@ def test_a_new_token_that_is_refused_as_well_ends_it(hubspot: Simulator) -> None
     assert not error.retryable
 
 
-def test_a_token_is_replaced_before_it_expires(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_refreshed_before_it_expires(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(auth, "time", SimpleNamespace(monotonic=lambda: now))  # the clock, of this module only
+    monkeypatch.setattr(auth, "time", SimpleNamespace(monotonic=lambda: now))  # the clock of this module only
     with oauth_client(hubspot) as client:
         client.account_info()
         for later, expected in ((1679.9, 1), (1680.1, 2), (1680.1 + 1679, 2), (1680.1 + 1681, 3)):
             now = 1000.0 + later
             client.account_info()
             assert refreshes(hubspot) == expected
-    assert 401 not in {each.status for each in hubspot.requests}
+    assert 401 not in {request.status for request in hubspot.requests}
 
 
-def test_a_short_lived_token_is_used_for_half_its_life(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_lived_token_is_refreshed_after_half_its_lifetime(
+    hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 1000.0
     monkeypatch.setattr(auth, "time", SimpleNamespace(monotonic=lambda: now))
     hubspot.oauth.expires_in = 60
@@ -149,7 +151,7 @@ def test_threads_share_one_token(hubspot: Simulator) -> None:
     assert len(hubspot.requests) == 33
 
 
-def test_threads_that_are_refused_together_fetch_one_token(hubspot: Simulator) -> None:
+def test_threads_with_the_same_rejected_token_refresh_it_once(hubspot: Simulator) -> None:
     threads = 12
     gate = threading.Barrier(threads)
     with oauth_client(hubspot, access_token="long-expired") as client, ThreadPoolExecutor(threads) as pool:
@@ -160,10 +162,10 @@ def test_threads_that_are_refused_together_fetch_one_token(hubspot: Simulator) -
 
         list(pool.map(call, range(threads)))
     assert refreshes(hubspot) == 1
-    assert sum(each.status == 200 for each in hubspot.requests) == threads + 1
+    assert sum(request.status == 200 for request in hubspot.requests) == threads + 1
 
 
-def test_the_copy_without_retries_shares_the_token(hubspot: Simulator) -> None:
+def test_a_client_without_retries_shares_the_token(hubspot: Simulator) -> None:
     with oauth_client(hubspot) as client:
         client.without_retries().account_info()
         client.account_info()
@@ -179,13 +181,13 @@ def test_a_new_refresh_token_is_used_and_masked(hubspot: Simulator) -> None:
         error = failure(client.account_info, *secrets_of(hubspot))
         assert error.category == "BAD_REFRESH_TOKEN"
     assert seen == ["canary-access", "canary-next"]
-    assert [each.body.rpartition("=")[2] for each in hubspot.requests if each.path == TOKEN_PATH] == [
+    assert [request.body.rpartition("=")[2] for request in hubspot.requests if request.path == TOKEN_PATH] == [
         hubspot.oauth.refresh_token,
         "canary-next",
     ]
 
 
-# -- refusals --
+# -- refused and failed refreshes --
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,9 @@ def test_a_new_refresh_token_is_used_and_masked(hubspot: Simulator) -> None:
         ({"client_id": "canary-x"}, "BAD_CLIENT_ID", "Check client_id in the connection"),
     ],
 )
-def test_a_refused_refresh(hubspot: Simulator, change: dict[str, str], reason: str, advice: str) -> None:
+def test_the_advice_after_a_refused_refresh(
+    hubspot: Simulator, change: dict[str, str], reason: str, advice: str
+) -> None:
     pauses = Pauses()
     with oauth_client(hubspot, pauses=pauses, **change) as client:
         error = failure(client.account_info, *secrets_of(hubspot))
@@ -210,7 +214,7 @@ def test_a_refused_refresh(hubspot: Simulator, change: dict[str, str], reason: s
     assert len(hubspot.requests) == 1
 
 
-def test_a_revoked_refresh_token(hubspot: Simulator) -> None:
+def test_a_revoked_refresh_token_fails_before_the_write(hubspot: Simulator) -> None:
     with oauth_client(hubspot) as client:
         client.account_info()
         hubspot.revoke(hubspot.requests[-1].headers["authorization"].removeprefix("Bearer "))
@@ -222,7 +226,7 @@ def test_a_revoked_refresh_token(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_any_refusal_is_told_in_a_sentence(hubspot: Simulator, status: int) -> None:
+def test_any_refused_refresh_has_a_short_message(hubspot: Simulator, status: int) -> None:
     bodies: list[Any] = [
         *({"status": "BAD_HUB"}, {"error": "access_denied"}, {"status": 5, "error": ["x"]}, {"status": "x" * 100_000}),
         *([], "<html></html>", "", "[" * 9999),
@@ -254,7 +258,7 @@ def test_any_refusal_is_told_in_a_sentence(hubspot: Simulator, status: int) -> N
         '{"access_token": "canary", "expires_in": NaN}',
     ],
 )
-def test_a_token_that_cannot_be_used(hubspot: Simulator, body: str) -> None:
+def test_an_unusable_token_answer_is_unreadable(hubspot: Simulator, body: str) -> None:
     seen: list[str] = []
     hubspot.inject(path=TOKEN_PATH, status=200, body=body, times=9, headers={"X-HubSpot-Correlation-Id": "c-1"})
     with oauth_client(hubspot, max_retries=1, on_new_token=seen.append) as client:
@@ -276,18 +280,18 @@ def test_a_token_that_cannot_be_used(hubspot: Simulator, body: str) -> None:
         ({"truncate": 40, "headers": {"Content-Length": "40"}}, HubSpotUnreadableAnswerError),
     ],
 )
-def test_a_refresh_that_fails_leaves_nothing_unknown(
+def test_the_outcome_of_a_write_is_known_if_the_refresh_failed(
     hubspot: Simulator, fault: dict[str, Any], kind: type[HubSpotError]
 ) -> None:
     hubspot.inject(path=TOKEN_PATH, **fault, times=9)
     with oauth_client(hubspot, max_retries=2) as client:
         error = failure(lambda: client.create_limits("contacts", "companies", [limit()]), *secrets_of(hubspot))
     assert isinstance(error, kind)
-    assert not error.outcome_unknown  # of the create: it was never sent
+    assert not error.outcome_unknown  # the create was never sent
     assert refreshes(hubspot) == len(hubspot.requests) == (3 if error.transient else 1)
 
 
-def test_a_refresh_is_repeated_as_any_request(hubspot: Simulator) -> None:
+def test_a_failed_refresh_is_retried(hubspot: Simulator) -> None:
     pauses = Pauses()
     hubspot.inject(path=TOKEN_PATH, status=429, headers={"Retry-After": "3"})
     hubspot.inject(path=TOKEN_PATH, status=503)
@@ -297,7 +301,7 @@ def test_a_refresh_is_repeated_as_any_request(hubspot: Simulator) -> None:
     assert 3 <= pauses[0] <= 4
 
 
-def test_a_missing_scope_does_not_cost_a_token(hubspot: Simulator) -> None:
+def test_a_missing_scope_does_not_refresh_the_token(hubspot: Simulator) -> None:
     hubspot.oauth.scopes = ("oauth",)
     with oauth_client(hubspot) as client:
         assert isinstance(failure(client.get_all_limits, *secrets_of(hubspot)), HubSpotMissingScopesError)
@@ -319,13 +323,13 @@ def test_no_secret_is_shown_or_logged(hubspot: Simulator, caplog: pytest.LogCapt
     assert not [secret for secret in secrets_of(hubspot) if secret in shown]
 
 
-def test_a_refused_refresh_token_names_both_causes(hubspot: Simulator) -> None:
+def test_the_advice_for_a_refused_refresh_token_names_both_causes(hubspot: Simulator) -> None:
     with oauth_client(hubspot, refresh_token="canary-refresh-token") as client:
         text = str(failure(client.account_info, *secrets_of(hubspot)))
     assert "was revoked, or it belongs to an app other than client_id" in text
 
 
-def test_a_rate_limit_of_the_token_endpoint_says_so(hubspot: Simulator) -> None:
+def test_a_rate_limit_error_names_the_token_endpoint(hubspot: Simulator) -> None:
     body = {"message": "You have reached your secondly limit.", "policyName": "SECONDLY", "correlationId": ""}
     hubspot.inject(path=TOKEN_PATH, status=429, body=body)
     with oauth_client(hubspot, max_retries=0) as client:

@@ -1,4 +1,4 @@
-"""Every endpoint in every version, as it arrives at HubSpot and as the caller gets it."""
+"""Every endpoint in every API version: the request that HubSpot gets, and the result that the caller gets."""
 
 from __future__ import annotations
 
@@ -42,15 +42,17 @@ def client(portal: Simulator, api_version: str) -> Iterator[HubSpotClient]:
 
 
 def sent(hubspot: Simulator, root: str = "") -> list[tuple[str, str]]:
-    return [(each.method, each.path.removeprefix(root)) for each in hubspot.requests]
+    return [(request.method, request.path.removeprefix(root)) for request in hubspot.requests]
 
 
-def test_limits(portal: Simulator, client: HubSpotClient, api_version: str) -> None:
+def test_limits_are_created_updated_read_and_purged(portal: Simulator, client: HubSpotClient, api_version: str) -> None:
     key = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)
 
     created = client.create_limits("contacts", "companies", [limit(279, 5)])
     assert created.status is BatchStatus.COMPLETE
-    assert [(each.identity, each.max_to_object_ids) for each in created.results] == [(("HUBSPOT_DEFINED", 279), 5)]
+    assert [(result.identity, result.max_to_object_ids) for result in created.results] == [
+        (("HUBSPOT_DEFINED", 279), 5)
+    ]
     assert portal.limits() == {key: 5}
 
     updated = client.update_limits("0-1", "company", [LimitInput.model_validate(limit(279, 7))])
@@ -59,7 +61,7 @@ def test_limits(portal: Simulator, client: HubSpotClient, api_version: str) -> N
 
     (read,) = client.get_limits("contact", "COMPANIES")
     assert (read.identity, read.max_to_object_ids, read.label) == (("HUBSPOT_DEFINED", 279), 7, None)
-    all_limits = {each.type_id: each.max_to_object_ids for each in client.get_all_limits()}
+    all_limits = {result.type_id: result.max_to_object_ids for result in client.get_all_limits()}
     assert all_limits == {279: 7, 280: None}
 
     purged = client.purge_limits("contacts", "companies", [limit(279, None)])
@@ -75,32 +77,34 @@ def test_limits(portal: Simulator, client: HubSpotClient, api_version: str) -> N
         ("GET", "/definitions/configurations/all"),
         ("POST", pair.format("contacts", "companies") + "/batch/purge"),
     ]
-    assert [each.body for each in portal.requests if each.method == "POST"] == [
+    assert [request.body for request in portal.requests if request.method == "POST"] == [
         {"inputs": [limit(279, 5)]},
         {"inputs": [limit(279, 7)]},
         {"inputs": [limit(279, None)]},
     ]
 
 
-def test_labels(portal: Simulator, client: HubSpotClient, api_version: str) -> None:
+def test_labels_are_created_renamed_read_and_deleted(
+    portal: Simulator, client: HubSpotClient, api_version: str
+) -> None:
     rows = client.create_label("contacts", "companies", label="Employer", name="employer", inverse_label="Employee")
-    assert {each.label for each in rows} == {"Employer", "Employee"}
-    (employer,) = [each for each in client.get_labels("contacts", "companies") if each.label == "Employer"]
+    assert {label.label for label in rows} == {"Employer", "Employee"}
+    (employer,) = [label for label in client.get_labels("contacts", "companies") if label.label == "Employer"]
     assert employer.category == "USER_DEFINED"
 
     client.update_label(
         "contacts", "companies", association_type_id=employer.type_id, label="Boss", inverse_label="Staff"
     )
-    assert "Boss" in {each.label for each in client.get_labels("contacts", "companies")}
-    assert "Staff" in {each.label for each in client.get_labels("companies", "contacts")}
+    assert "Boss" in {label.label for label in client.get_labels("contacts", "companies")}
+    assert "Staff" in {label.label for label in client.get_labels("companies", "contacts")}
 
     client.delete_label("contacts", "companies", employer.type_id)
-    assert {each.label for each in client.get_labels("contacts", "companies")} & {"Boss"} == set()
+    assert {label.label for label in client.get_labels("contacts", "companies")} & {"Boss"} == set()
 
     client.create_label("deals", "deals", label="Same", name="same")
-    writes = [each for each in portal.requests if each.method != "GET"]
+    writes = [request for request in portal.requests if request.method != "GET"]
     root = ROOTS[api_version]
-    assert [(each.method, each.path, each.body) for each in writes] == [
+    assert [(request.method, request.path, request.body) for request in writes] == [
         (
             "POST",
             f"{root}/contacts/companies/labels",
@@ -116,17 +120,17 @@ def test_labels(portal: Simulator, client: HubSpotClient, api_version: str) -> N
     ]
 
 
-def test_the_account_is_the_same_in_every_version(portal: Simulator, client: HubSpotClient) -> None:
+def test_account_info_uses_one_path_in_every_version(portal: Simulator, client: HubSpotClient) -> None:
     account = client.account_info()
     assert (account.portal_id, account.account_type) == (portal.portal_id, "DEVELOPER_TEST")
     assert (account.time_zone, account.ui_domain) == ("America/New_York", "app.hubspot.com")
     assert sent(portal) == [("GET", "/account-info/2026-03/details")]
 
 
-def test_what_hubspot_refuses_is_in_the_answer(portal: Simulator, client: HubSpotClient) -> None:
+def test_refused_inputs_are_in_the_answer(portal: Simulator, client: HubSpotClient) -> None:
     answer = client.update_limits("contacts", "companies", [limit(279, 5), limit(5, 5), limit(1, 3)])
     assert answer.status is BatchStatus.COMPLETE
-    assert {each.type_id for each in answer.results} == {279, 1}
+    assert {result.type_id for result in answer.results} == {279, 1}
     assert answer.num_errors == 1
     assert answer.errors[0].sub_category == "crm.associations.INVALID_ASSOCIATION_TYPE"
     assert answer.correlation_id
@@ -137,7 +141,7 @@ def test_what_hubspot_refuses_is_in_the_answer(portal: Simulator, client: HubSpo
     assert canceled.results == []
 
 
-def test_a_slow_batch_is_followed_by_its_link() -> None:
+def test_a_slow_batch_is_polled_by_its_status_link() -> None:
     with Simulator(processing_seconds=0.05) as portal, client_of(portal) as client:
         answer = client.update_limits("contacts", "companies", [limit()])
         assert answer.status is BatchStatus.PENDING
@@ -148,10 +152,10 @@ def test_a_slow_batch_is_followed_by_its_link() -> None:
         assert portal.requests[-1].headers["authorization"] == f"Bearer {portal.token}"
 
 
-# -- how requests look --
+# -- the format of requests --
 
 
-def test_one_connection_carries_everything(hubspot: Simulator) -> None:
+def test_all_requests_share_one_connection(hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         client.account_info()
         client.create_limits("contacts", "companies", [limit()])
@@ -164,7 +168,7 @@ def test_one_connection_carries_everything(hubspot: Simulator) -> None:
         client.without_retries().get_all_limits()
         client.create_label("contacts", "companies", label="x", name="x")
     assert len(hubspot.requests) == 7
-    assert len({each.connection for each in hubspot.requests}) == 1
+    assert len({request.connection for request in hubspot.requests}) == 1
 
 
 def test_a_closed_client_can_be_used_again(hubspot: Simulator) -> None:
@@ -173,14 +177,14 @@ def test_a_closed_client_can_be_used_again(hubspot: Simulator) -> None:
     client.close()
     client.account_info()
     client.close()
-    assert len({each.connection for each in hubspot.requests}) == 2
+    assert len({request.connection for request in hubspot.requests}) == 2
 
 
-def test_who_is_asking(hubspot: Simulator) -> None:
+def test_the_headers_of_a_request(hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         client.get_all_limits()
         client.update_limits("contacts", "companies", [limit()])
-    read, write = (each.headers for each in hubspot.requests)
+    read, write = (request.headers for request in hubspot.requests)
     assert read["user-agent"] == (
         f"airflow-provider-hubassoc/{__version__} "
         f"(airflow/{version('apache-airflow-core')}; python/{platform.python_version()})"
@@ -208,7 +212,7 @@ def test_an_object_type_is_one_segment_of_the_path(object_type: str, segment: by
     with Peer(response(b'{"results": []}')) as peer, client_of(f"http://127.0.0.1:{peer.port}") as client:
         client.get_limits(object_type, "deals")
         client.get_labels("deals", object_type)
-    lines = [each.split(b"\r\n")[0] for each in peer.received]
+    lines = [message.split(b"\r\n")[0] for message in peer.received]
     root = b"/crm/associations/2026-03/"
     assert lines == [
         b"GET " + root + b"definitions/configurations/" + segment + b"/deals HTTP/1.1",
@@ -217,27 +221,27 @@ def test_an_object_type_is_one_segment_of_the_path(object_type: str, segment: by
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_somebody_may_listen_in_on_requests(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As tracing does, and libraries that record traffic."""
+def test_a_hook_may_read_the_answer_first(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing, and libraries that record traffic, read the answer inside of requests."""
     answer = response(b'{"results": []}')
     if chunked:
         answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n" + b'{"results": []}' + b"\r\n0\r\n\r\n"
-    heard: list[bytes] = []
+    recorded: list[bytes] = []
     send = requests.Session.send
 
-    def overheard(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        told = send(self, request, **options)
-        heard.append(told.content)
-        return told
+    def recording_send(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        received = send(self, request, **options)
+        recorded.append(received.content)
+        return received
 
-    monkeypatch.setattr(requests.Session, "send", overheard)
+    monkeypatch.setattr(requests.Session, "send", recording_send)
     with Peer(answer) as peer, client_of(f"http://127.0.0.1:{peer.port}") as client:
         assert client.get_limits("contacts", "deals") == []
-    assert heard == [b'{"results": []}']
+    assert recorded == [b'{"results": []}']
 
 
 @pytest.mark.parametrize("object_type", ["", ".", "..", "../..", "a/b", " a", "a\r\nX: y", "\x00", "\ud800", None, 5])
-def test_what_is_no_object_type_is_not_sent(hubspot: Simulator, object_type: Any) -> None:
+def test_an_invalid_object_type_is_not_sent(hubspot: Simulator, object_type: Any) -> None:
     with client_of(hubspot) as client:
         calls: list[Callable[[], Any]] = [
             lambda: client.get_limits(object_type, "deals"),
@@ -252,7 +256,7 @@ def test_what_is_no_object_type_is_not_sent(hubspot: Simulator, object_type: Any
 
 
 @pytest.mark.parametrize(
-    ("inputs", "said"),
+    ("inputs", "mistake"),
     [
         ([{"typeId": 5}], "inputs.0.category: Field required"),
         ([limit(), {"category": "X", "typeId": 5}], "inputs.1.category: Input should be 'HUBSPOT_DEFINED'"),
@@ -261,12 +265,12 @@ def test_what_is_no_object_type_is_not_sent(hubspot: Simulator, object_type: Any
         (5, "inputs: "),
     ],
 )
-def test_inputs_that_are_none_are_not_sent(hubspot: Simulator, inputs: Any, said: str) -> None:
+def test_invalid_inputs_are_not_sent(hubspot: Simulator, inputs: Any, mistake: str) -> None:
     with client_of(hubspot) as client:
         for send in (client.create_limits, client.update_limits, client.purge_limits):
             with pytest.raises(HubSpotValidationError) as error:
                 send("contacts", "companies", inputs)
-            assert said in str(error.value)
+            assert mistake in str(error.value)
     assert hubspot.requests == []
 
 
@@ -281,56 +285,58 @@ def label_ids(hubspot: Simulator) -> list[int]:
 
 
 @pytest.mark.parametrize(("per_request", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (7, [7]), (100, [7])])
-def test_inputs_are_sent_in_parts_and_their_results_joined(
+def test_a_large_batch_is_split_and_its_results_are_joined(
     hubspot: Simulator, label_ids: list[int], per_request: int, sizes: list[int]
 ) -> None:
-    inputs = [limit(each, 3, "USER_DEFINED") for each in label_ids]
+    inputs = [limit(type_id, 3, "USER_DEFINED") for type_id in label_ids]
     with client_of(hubspot, inputs_per_request=per_request) as client:
         created = client.create_limits("contacts", "companies", inputs)
-        assert [each.type_id for each in created.results] == label_ids
+        assert [result.type_id for result in created.results] == label_ids
         assert created.status is BatchStatus.COMPLETE
         assert created.started_at
         assert created.completed_at
         assert created.correlation_id
-        assert [len(each.body["inputs"]) for each in hubspot.requests] == sizes
+        assert [len(request.body["inputs"]) for request in hubspot.requests] == sizes
         assert len(hubspot.limits()) == LABELS
-        purged = client.purge_limits("contacts", "companies", [limit(each, None, "USER_DEFINED") for each in label_ids])
+        purged = client.purge_limits(
+            "contacts", "companies", [limit(type_id, None, "USER_DEFINED") for type_id in label_ids]
+        )
         assert purged.status is BatchStatus.COMPLETE
         assert hubspot.limits() == {}
 
 
-def test_a_part_that_is_refused_is_told_beside_those_that_are_not(hubspot: Simulator, label_ids: list[int]) -> None:
-    inputs = [limit(each, 3, "USER_DEFINED") for each in label_ids[:2]] + [limit(5, 3), limit(279, 9)]
+def test_a_refused_part_does_not_hide_the_applied_parts(hubspot: Simulator, label_ids: list[int]) -> None:
+    inputs = [limit(type_id, 3, "USER_DEFINED") for type_id in label_ids[:2]] + [limit(5, 3), limit(279, 9)]
     with client_of(hubspot, inputs_per_request=1) as client:
         answer = client.update_limits("contacts", "companies", inputs)
         assert answer.status is BatchStatus.CANCELED
         assert answer.num_errors == len(answer.errors) == 1
         assert answer.correlation_id
-        operation = _judged("update", inputs, answer)
+        operation = _operation("update", inputs, answer)
         assert operation.has_failed
-        assert [each.type_id for each in operation.applied] == [*label_ids[:2], 279]
-        assert [each.type_id for each, _ in operation.refused] == [5]
+        assert [limit_input.type_id for limit_input in operation.applied] == [*label_ids[:2], 279]
+        assert [limit_input.type_id for limit_input, _ in operation.refused] == [5]
 
 
-def test_a_purge_of_which_one_part_is_refused(hubspot: Simulator, label_ids: list[int]) -> None:
-    for each in label_ids:
-        hubspot.set_limit("contacts", "companies", "USER_DEFINED", each, 4)
-    inputs = [limit(each, None, "USER_DEFINED") for each in label_ids[:3]] + [limit(5, None)]
+def test_a_refused_part_of_a_purge_does_not_hide_the_applied_parts(hubspot: Simulator, label_ids: list[int]) -> None:
+    for type_id in label_ids:
+        hubspot.set_limit("contacts", "companies", "USER_DEFINED", type_id, 4)
+    inputs = [limit(type_id, None, "USER_DEFINED") for type_id in label_ids[:3]] + [limit(5, None)]
     with client_of(hubspot, inputs_per_request=3) as client:
-        operation = _judged("purge", inputs, client.purge_limits("contacts", "companies", inputs))
+        operation = _operation("purge", inputs, client.purge_limits("contacts", "companies", inputs))
     assert operation.has_failed
-    assert [each.type_id for each in operation.applied] == label_ids[:3]
-    assert [each.type_id for each, _ in operation.refused] == [5]
+    assert [limit_input.type_id for limit_input in operation.applied] == label_ids[:3]
+    assert [limit_input.type_id for limit_input, _ in operation.refused] == [5]
     assert len(hubspot.limits()) == LABELS - 3
 
 
-def _judged(action: str, inputs: list[dict[str, Any]], answer: Any) -> BatchOperation:
+def _operation(action: str, inputs: list[dict[str, Any]], answer: Any) -> BatchOperation:
     handle = {"action": action, "from_object_type": "contacts", "to_object_type": "companies", "inputs": inputs}
     return BatchOperation.from_dict(handle).with_answer(answer)
 
 
-def test_an_error_in_the_middle_says_what_was_sent_before(hubspot: Simulator, label_ids: list[int]) -> None:
-    inputs = [limit(each, 3, "USER_DEFINED") for each in label_ids]
+def test_an_error_in_a_later_part_names_the_number_of_inputs_sent(hubspot: Simulator, label_ids: list[int]) -> None:
+    inputs = [limit(type_id, 3, "USER_DEFINED") for type_id in label_ids]
     with client_of(hubspot, inputs_per_request=3, max_retries=0) as client:
         client.account_info()
         hubspot.inject(path="*/batch/update", headers={"X-Nothing": "1"})
@@ -342,19 +348,19 @@ def test_an_error_in_the_middle_says_what_was_sent_before(hubspot: Simulator, la
     assert len(hubspot.limits()) == 3
 
 
-def test_a_pending_part_makes_the_whole_pending(hubspot: Simulator, label_ids: list[int]) -> None:
+def test_one_pending_part_makes_the_batch_pending(hubspot: Simulator, label_ids: list[int]) -> None:
     pending = {"status": "PENDING", "links": {"status": f"{hubspot.url}/x"}}
     hubspot.inject(path="*/batch/update", status=200, body=pending)
-    inputs = [limit(each, 3, "USER_DEFINED") for each in label_ids]
+    inputs = [limit(type_id, 3, "USER_DEFINED") for type_id in label_ids]
     with client_of(hubspot, inputs_per_request=4) as client:
         answer = client.update_limits("contacts", "companies", inputs)
     assert answer.status is BatchStatus.PENDING
-    assert answer.links == {}  # it leads to a part only
-    operation = _judged("update", inputs, answer)
-    assert [each.type_id for each in operation.unconfirmed] == label_ids[:4]
+    assert answer.links == {}  # the link would show one part only
+    operation = _operation("update", inputs, answer)
+    assert [limit_input.type_id for limit_input in operation.unconfirmed] == label_ids[:4]
 
 
-def test_nothing_to_send(hubspot: Simulator) -> None:
+def test_an_empty_batch_is_not_sent(hubspot: Simulator) -> None:
     with client_of(hubspot) as client, pytest.raises(HubSpotValidationError, match="inputs"):
         client.update_limits("contacts", "companies", [])
     assert hubspot.requests == []
@@ -363,7 +369,7 @@ def test_nothing_to_send(hubspot: Simulator) -> None:
 # -- rate limits --
 
 
-def test_the_rate_limit_is_known_from_the_latest_answer_that_told_it() -> None:
+def test_the_rate_limit_comes_from_the_latest_answer_that_included_it() -> None:
     known: list[RateLimit | None] = []
     with Simulator(rate_limit=100) as portal, client_of(portal) as client:
         known.append(client.rate_limit)
@@ -374,12 +380,12 @@ def test_the_rate_limit_is_known_from_the_latest_answer_that_told_it() -> None:
         portal.settings.rate_limit = None
         client.get_all_limits()
         known.append(client.rate_limit)
-    told = [None if each is None else (each.maximum, each.remaining, each.interval) for each in known]
-    assert told == [None, (100, 99, 10.0), (100, 98, 10.0), (100, 98, 10.0)]
+    states = [None if state is None else (state.maximum, state.remaining, state.interval) for state in known]
+    assert states == [None, (100, 99, 10.0), (100, 98, 10.0), (100, 98, 10.0)]
 
 
 @pytest.mark.parametrize("value", ["", "x", "1.5", "9" * 5000])
-def test_rate_limit_headers_that_are_none(hubspot: Simulator, value: str) -> None:
+def test_invalid_rate_limit_headers_are_ignored(hubspot: Simulator, value: str) -> None:
     names = ("Max", "Remaining", "Interval-Milliseconds")
     hubspot.inject(headers={f"X-HubSpot-RateLimit-{name}": value for name in names})
     with client_of(hubspot) as client:

@@ -1,4 +1,4 @@
-"""An answer is bounded in time and its headers in size, however slowly or endlessly they come."""
+"""The duration of an answer and the size of its headers are bounded, even if the server never stops sending."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", list(ENDLESS))
-def test_an_answer_without_end_ends(name: str) -> None:
+def test_an_endless_answer_fails(name: str) -> None:
     with sender(*ENDLESS[name]) as address:  # noqa: SIM117
         with client_of(address, timeout=0.2, max_retries=0) as client:
             with pytest.raises(HubSpotUnavailableError) as raised:

@@ -1,4 +1,4 @@
-"""An answer through a proxy is bounded as a direct one is, and so is the answer of the proxy itself."""
+"""The limits of a direct answer also apply to an answer through a proxy, and to the answer of the proxy itself."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 class Tunnel(Listener):
-    """A proxy on loopback that knows CONNECT only, and passes bytes on to one port.
+    """A proxy on loopback that accepts CONNECT only, and forwards bytes to one port.
 
-    :param port: where every connection leads, whatever the client asked for.
-    :param trickles: whether the proxy's own answer has headers without end.
+    :param port: target of every connection, whichever target the client names.
+    :param trickles: whether the proxy's own answer has endless headers.
     """
 
     def __init__(self, port: int, *, trickles: bool = False) -> None:
@@ -55,10 +55,10 @@ class Tunnel(Listener):
         self._target_port = port
         self._trickles = trickles
         self.url = f"http://127.0.0.1:{self.port}"
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
 
     def serve(self, connection: socket.socket) -> None:
-        self.asked.append(_head(connection))
+        self.requests.append(_head(connection))
         if self._trickles:
             _trickle(connection)
         connection.sendall(ESTABLISHED)
@@ -70,7 +70,7 @@ class Tunnel(Listener):
 
 
 class TricklingServer(Listener):
-    """An HTTPS server whose answers have headers without end."""
+    """An HTTPS server whose answers have endless headers."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__()
@@ -88,15 +88,15 @@ def client_through(tunnel: Tunnel, trusted: Path) -> HubSpotClient:
     )
 
 
-def test_an_answer_comes_through_a_proxy(tmp_path: Path) -> None:
+def test_an_answer_through_a_proxy_is_read(tmp_path: Path) -> None:
     tls, trusted = certificate(tmp_path)
     with Peer(response(ACCOUNT), tls=tls) as peer, Tunnel(peer.port) as tunnel:  # noqa: SIM117
         with client_through(tunnel, trusted) as client:
             assert client.account_info().portal_id == 62515
-    assert tunnel.asked[0].startswith(b"CONNECT 127.0.0.1:9 ")
+    assert tunnel.requests[0].startswith(b"CONNECT 127.0.0.1:9 ")
 
 
-def test_headers_that_trickle_through_a_proxy(tmp_path: Path) -> None:
+def test_endless_headers_through_a_proxy_fail(tmp_path: Path) -> None:
     tls, trusted = certificate(tmp_path)
     with TricklingServer(tls) as server, Tunnel(server.port) as tunnel:  # noqa: SIM117
         with client_through(tunnel, trusted) as client, pytest.raises(HubSpotUnavailableError) as raised:
@@ -104,9 +104,9 @@ def test_headers_that_trickle_through_a_proxy(tmp_path: Path) -> None:
     assert raised.value.outcome_unknown
 
 
-def test_a_proxy_whose_own_headers_trickle(tmp_path: Path) -> None:
+def test_endless_headers_of_the_proxy_fail(tmp_path: Path) -> None:
     _, trusted = certificate(tmp_path)
     with Tunnel(9, trickles=True) as tunnel, client_through(tunnel, trusted) as client:
         with pytest.raises(HubSpotUnavailableError):
             client.account_info()
-        assert TOKEN.encode() not in b"".join(tunnel.asked)
+        assert TOKEN.encode() not in b"".join(tunnel.requests)

@@ -1,4 +1,4 @@
-"""Every way HubSpot and the network say no, as the caller gets it."""
+"""The typed error for every failure of HubSpot and of the network."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BODY = {
 
 
 def failure(call: Callable[[], Any]) -> HubSpotError:
-    """Return the error of a call, which tells no secret."""
+    """Return the error of a call, after a check that it shows no secret."""
     with pytest.raises(HubSpotError) as raised:
         call()
     shown = told(raised.value)
@@ -63,7 +63,7 @@ def failure(call: Callable[[], Any]) -> HubSpotError:
 @pytest.mark.parametrize(
     ("status", "kind", "transient", "retryable"),
     [
-        *[(each, HubSpotRefusedAnswerError, False, True) for each in (300, 301, 302, 303, 307, 308)],
+        *[(status, HubSpotRefusedAnswerError, False, True) for status in (300, 301, 302, 303, 307, 308)],
         (400, HubSpotValidationError, False, False),
         (401, HubSpotAuthenticationError, False, False),
         (403, HubSpotMissingScopesError, False, False),
@@ -75,14 +75,16 @@ def failure(call: Callable[[], Any]) -> HubSpotError:
         (437, HubSpotValidationError, False, False),
         (477, HubSpotUnavailableError, True, True),
         (500, HubSpotServerError, False, True),
-        *[(each, HubSpotUnavailableError, True, True) for each in (502, 503, 504, *range(520, 531))],
+        *[(status, HubSpotUnavailableError, True, True) for status in (502, 503, 504, *range(520, 531))],
         (501, HubSpotServerError, False, True),
     ],
 )
-def test_statuses(hubspot: Simulator, status: int, kind: type[HubSpotError], transient: bool, retryable: bool) -> None:
+def test_each_status_has_its_error(
+    hubspot: Simulator, status: int, kind: type[HubSpotError], transient: bool, retryable: bool
+) -> None:
     with client_of(hubspot, max_retries=0) as client:
 
-        def answered(body: Any) -> HubSpotError:
+        def error_for(body: Any) -> HubSpotError:
             hubspot.inject(status=status, body=body, headers={"X-HubSpot-Correlation-Id": "correlation-2"})
             error = failure(client.get_all_limits)
             assert type(error) is kind
@@ -91,23 +93,23 @@ def test_statuses(hubspot: Simulator, status: int, kind: type[HubSpotError], tra
             return error
 
         for known in (BODY, json.dumps(BODY)):
-            error = answered(known)
+            error = error_for(known)
             assert (error.category, error.sub_category) == ("SOME_CATEGORY", "some.SUB_CATEGORY")
             assert error.correlation_id == "correlation-1"
-            for said in ("SOME_CATEGORY", "some.SUB_CATEGORY", "correlation-1"):
-                assert said in str(error)
+            for fact in ("SOME_CATEGORY", "some.SUB_CATEGORY", "correlation-1"):
+                assert fact in str(error)
             if kind is not HubSpotRefusedAnswerError:
                 assert "HubSpot's own words" in str(error)
         for body in ("<html>Gateway</html>", b"", b"\xff\xfe", "[" * 9999, "{", "null", "[]", '"text"'):
-            error = answered(body)
+            error = error_for(body)
             assert (error.category, error.sub_category, error.correlation_id) == (None, None, "correlation-2")
             assert "html" not in str(error)
         assert len(hubspot.requests) == 10
 
 
 @pytest.mark.parametrize("echo", [TOKEN[:12], TOKEN[:-1], TOKEN[-12:], TOKEN[1:], f"{TOKEN[:14]}...{TOKEN[-13:]}"])
-def test_parts_of_the_token_are_blanked(hubspot: Simulator, echo: str) -> None:
-    """HubSpot echoes the beginning of a token; the end of one is no better."""
+def test_parts_of_the_token_are_redacted(hubspot: Simulator, echo: str) -> None:
+    """HubSpot echoes the beginning of a token; its end must not be shown either."""
     body = {"message": f"The token {echo} has no scope", "category": echo, "correlationId": echo}
     hubspot.inject(status=403, body=body)
     with client_of(hubspot, access_token=TOKEN, max_retries=0) as client:
@@ -143,7 +145,7 @@ def test_an_error_names_connection_host_and_direction(hubspot: Simulator) -> Non
 
 
 @pytest.mark.parametrize("status", [400, 401, 500, 207, 200])
-def test_an_answer_that_echoes_the_token_does_not_tell_it(hubspot: Simulator, status: int) -> None:
+def test_a_token_in_an_answer_is_redacted(hubspot: Simulator, status: int) -> None:
     echo = f"Bearer {TOKEN} is no good"
     body = {"status": "CANCELED", "message": echo, "category": TOKEN, "errors": [{"message": echo}], "results": []}
     hubspot.inject(status=status, body=body, headers={"X-HubSpot-Correlation-Id": TOKEN}, times=2)
@@ -157,7 +159,7 @@ def test_an_answer_that_echoes_the_token_does_not_tell_it(hubspot: Simulator, st
             assert TOKEN not in repr(answer)
 
 
-def test_a_refused_refresh_that_echoes_the_secrets_does_not_tell_them(hubspot: Simulator) -> None:
+def test_secrets_in_a_refused_refresh_are_redacted(hubspot: Simulator) -> None:
     oauth = hubspot.oauth
     hubspot.inject(path="/oauth/*", status=400, body={"status": f"BAD {oauth.client_secret}/{oauth.refresh_token}"})
     names = ("client_id", "client_secret", "refresh_token")
@@ -167,7 +169,7 @@ def test_a_refused_refresh_that_echoes_the_secrets_does_not_tell_them(hubspot: S
     assert "BAD ***/***" in str(error)
 
 
-def test_a_token_that_hubspot_does_not_know(hubspot: Simulator) -> None:
+def test_an_unknown_token_fails_at_once(hubspot: Simulator) -> None:
     with client_of(hubspot, access_token=TOKEN) as client:
         error = failure(client.get_all_limits)
     assert isinstance(error, HubSpotAuthenticationError)
@@ -186,7 +188,7 @@ def test_missing_scopes_are_named(hubspot: Simulator) -> None:
     assert (error.status, error.category) == (403, "MISSING_SCOPES")
 
 
-def test_an_object_type_that_hubspot_does_not_know(hubspot: Simulator) -> None:
+def test_an_unknown_object_type_is_named(hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         error = failure(lambda: client.get_limits("lineitem", "deals"))
     assert isinstance(error, HubSpotUnknownObjectTypeError)
@@ -194,20 +196,20 @@ def test_an_object_type_that_hubspot_does_not_know(hubspot: Simulator) -> None:
     assert (error.status, error.category) == (400, None)
 
 
-def test_a_malformed_request(hubspot: Simulator) -> None:
+def test_a_malformed_request_is_a_validation_error(hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         error = failure(lambda: client.update_limits("contacts", "companies", [limit(279, None)]))
     assert type(error) is HubSpotValidationError
     assert (error.status, error.category) == (400, "VALIDATION_ERROR")
 
 
-# -- answers that cannot be read --
+# -- unreadable answers --
 
 NOT_JSON = ["<html>Welcome</html>", "{", "[" * 100_000, b"\xff", '{"results": NaN}', '{"results": [', "1" * 10_000]
 NOTHING = ["", " ", "null", "5", "true", '"x"', "[]", "{}"]
 
 
-def test_a_read_of_something_else(hubspot: Simulator) -> None:
+def test_an_undocumented_answer_to_a_read_is_unreadable(hubspot: Simulator) -> None:
     bodies = [
         *(*NOT_JSON, *NOTHING),
         *('{"results": null}', '{"results": {}}', '{"results": [5]}', '{"results": [{"category": "X"}]}'),
@@ -226,12 +228,12 @@ def test_a_read_of_something_else(hubspot: Simulator) -> None:
             error = failure(lambda call=call: call(client))  # type: ignore[misc]
             assert isinstance(error, HubSpotUnreadableAnswerError)
             assert (error.status, error.correlation_id) == (200, "c-1")
-            assert len(hubspot.requests) == 2  # once more: it may have been a gateway's
+            assert len(hubspot.requests) == 2  # repeated once, because the answer may come from a gateway
 
 
 @pytest.mark.parametrize("action", ["create", "update", "purge"])
-def test_a_write_that_nobody_confirms(hubspot: Simulator, action: str) -> None:
-    """Create and update are confirmed by results; a purge by an answer without errors, which may be empty."""
+def test_an_unreadable_answer_to_a_write_leaves_its_outcome_unknown(hubspot: Simulator, action: str) -> None:
+    """Results confirm a create or an update; any answer without errors, even an empty one, confirms a purge."""
     bodies = [
         *(*NOT_JSON, *NOTHING, '{"status": "DONE"}', '{"status": null}', '{"status": "COMPLETE", "results": 5}'),
         '{"status": "COMPLETE", "errors": ["x"]}',
@@ -250,7 +252,7 @@ def test_a_write_that_nobody_confirms(hubspot: Simulator, action: str) -> None:
         assert list(hubspot.limits().values()) == [5]
 
 
-def test_an_account_without_an_id(hubspot: Simulator) -> None:
+def test_account_info_without_a_portal_id_is_unreadable(hubspot: Simulator) -> None:
     hubspot.inject(status=200, body={"accountType": "STANDARD"})
     with client_of(hubspot, max_retries=0) as client:
         error = failure(client.account_info)
@@ -261,7 +263,7 @@ def test_an_account_without_an_id(hubspot: Simulator) -> None:
     "extra",
     [{"new": {"field": 1}}, {"links": None, "errors": None, "numErrors": None, "results": None}, {"requestedAt": None}],
 )
-def test_a_batch_is_read_tolerantly(hubspot: Simulator, extra: dict[str, Any]) -> None:
+def test_unknown_and_missing_fields_of_a_batch_are_tolerated(hubspot: Simulator, extra: dict[str, Any]) -> None:
     hubspot.inject(status=200, body={"status": "CANCELED", "errors": [{"message": None, "new": 1}]} | extra)
     with client_of(hubspot) as client:
         answer = client.update_limits("contacts", "companies", [limit()])
@@ -270,12 +272,12 @@ def test_a_batch_is_read_tolerantly(hubspot: Simulator, extra: dict[str, Any]) -
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda each: (
-        st.lists(each, max_size=3)
+    lambda values: (
+        st.lists(values, max_size=3)
         | st.dictionaries(
             st.sampled_from(["results", "status", "category", "typeId", "label", "errors", "context", "type", "links"])
             | st.text(max_size=3),
-            each,
+            values,
             max_size=4,
         )
     ),
@@ -288,7 +290,7 @@ json_values = st.recursive(
     status=st.sampled_from([200, 201, 207, 400, 403, 429, 500]),
     body=json_values.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=50),
 )
-def test_any_answer_is_read_or_a_typed_error(hubspot: Simulator, status: int, body: bytes) -> None:
+def test_any_answer_is_parsed_or_raises_a_typed_error(hubspot: Simulator, status: int, body: bytes) -> None:
     with client_of(hubspot, max_retries=0) as client:
         calls: list[Callable[[], Any]] = [
             client.account_info,
@@ -311,7 +313,7 @@ def test_any_answer_is_read_or_a_typed_error(hubspot: Simulator, status: int, bo
     .flatmap(lambda head: st.binary(max_size=40).map(lambda rest: head + rest))
     .map(lambda start: start + b"\r\n\r\n")
 )
-def test_any_bytes_are_an_answer_or_a_typed_error(raw: bytes) -> None:
+def test_any_bytes_raise_a_typed_error(raw: bytes) -> None:
     with Peer(raw) as peer, client_of(f"http://127.0.0.1:{peer.port}", max_retries=0, timeout=5) as client:
         failure(client.get_all_limits)
 
@@ -319,30 +321,30 @@ def test_any_bytes_are_an_answer_or_a_typed_error(raw: bytes) -> None:
 # -- sizes and lengths --
 
 
-def test_a_body_of_unreasonable_size_is_not_read(hubspot: Simulator) -> None:
+def test_a_large_body_is_refused_without_a_retry(hubspot: Simulator) -> None:
     hubspot.inject(status=200, body=b"[" + b" " * MAX_BODY_BYTES, headers={"X-HubSpot-Correlation-Id": "c-1"})
     with client_of(hubspot) as client:
         error = failure(client.get_all_limits)
         assert isinstance(error, HubSpotRefusedAnswerError)
         assert (error.status, error.correlation_id) == (200, "c-1")
-        assert len(hubspot.requests) == 1  # it would be as large again
+        assert len(hubspot.requests) == 1  # a repetition would be as large
         client.get_all_limits()
 
 
-def test_a_large_error_is_not_read_either(hubspot: Simulator) -> None:
+def test_a_large_error_body_is_refused(hubspot: Simulator) -> None:
     hubspot.inject(status=400, body=b" " * (MAX_BODY_BYTES + 1))
     with client_of(hubspot) as client:
         assert isinstance(failure(client.get_all_limits), HubSpotRefusedAnswerError)
 
 
-def test_an_endless_answer_is_cut_off() -> None:
-    """100 MB are announced; the socket would give them all."""
+def test_a_huge_body_is_not_read_to_its_end() -> None:
+    """The headers announce 100 MB."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
     with Peer(head + b" " * (2 * MAX_BODY_BYTES)) as peer, client_of(f"http://127.0.0.1:{peer.port}") as client:
         assert isinstance(failure(client.get_all_limits), HubSpotRefusedAnswerError)
 
 
-def test_a_bomb_is_defused() -> None:
+def test_a_compressed_bomb_is_refused() -> None:
     body = gzip.compress(b" " * (2 * MAX_BODY_BYTES))
     assert len(body) < MAX_BODY_BYTES
     with Peer(response(body, Content_Encoding="gzip")) as peer, client_of(f"http://127.0.0.1:{peer.port}") as client:
@@ -362,7 +364,7 @@ def test_a_bomb_is_defused() -> None:
         {"headers": {"Transfer-Encoding": "chunked", "Content-Length": None}},
     ],
 )
-def test_an_answer_that_breaks_off(hubspot: Simulator, fault: dict[str, Any]) -> None:
+def test_an_answer_that_breaks_off_is_repeated(hubspot: Simulator, fault: dict[str, Any]) -> None:
     hubspot.inject(**fault)
     with client_of(hubspot, max_retries=0) as client:
         error = failure(client.get_all_limits)
@@ -382,7 +384,7 @@ def test_a_wrong_content_type_does_not_matter(hubspot: Simulator) -> None:
 # -- no answer --
 
 
-def test_nobody_listens() -> None:
+def test_a_refused_connection() -> None:
     with client_of(f"http://127.0.0.1:{closed_port()}", max_retries=0) as client:
         error = failure(client.get_all_limits)
     assert isinstance(error, HubSpotUnavailableError)
@@ -392,7 +394,7 @@ def test_nobody_listens() -> None:
     assert not error.outcome_unknown
 
 
-def test_the_name_is_not_known() -> None:
+def test_an_unknown_host_name() -> None:
     with client_of("https://hubspot.invalid", max_retries=0) as client:
         error = failure(client.get_all_limits)
     assert isinstance(error, HubSpotUnavailableError)
@@ -401,13 +403,13 @@ def test_the_name_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example.com", "exa mple.com", "%zz", "*", "a_b.invalid"])
-def test_a_host_that_no_resolver_takes(host: str) -> None:
+def test_an_invalid_host_name(host: str) -> None:
     with client_of(f"https://{host}", max_retries=0) as client:
         assert isinstance(failure(client.get_all_limits), (HubSpotSettingsError, HubSpotUnavailableError))
 
 
-def test_no_connection_in_time() -> None:
-    """A full backlog: the kernel drops further attempts to connect."""
+def test_a_connect_timeout() -> None:
+    """The backlog of the listener is full, so the kernel drops further attempts to connect."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -425,7 +427,7 @@ def test_no_connection_in_time() -> None:
     assert not error.outcome_unknown
 
 
-def test_no_answer_in_time(hubspot: Simulator) -> None:
+def test_a_read_timeout(hubspot: Simulator) -> None:
     hubspot.inject(delay=30)
     with client_of(hubspot, max_retries=0, timeout="5,0.1") as client:
         error = failure(client.get_all_limits)
@@ -434,7 +436,7 @@ def test_no_answer_in_time(hubspot: Simulator) -> None:
     assert error.outcome_unknown
 
 
-def test_an_answer_that_stalls(hubspot: Simulator) -> None:
+def test_an_answer_that_stalls_in_its_body(hubspot: Simulator) -> None:
     hubspot.inject(stall=30)
     with client_of(hubspot, max_retries=0, timeout="5,0.1") as client:
         error = failure(client.get_all_limits)
@@ -444,23 +446,23 @@ def test_an_answer_that_stalls(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_an_answer_that_comes_in_drops(chunked: bool) -> None:
-    """No pause in it is longer than the time-out, but it would never end."""
+def test_a_trickling_body_fails(chunked: bool) -> None:
+    """No pause in the body is longer than the timeout, but the body never ends."""
     head = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: 1000000\r\n"
-    drop = b"1\r\n \r\n" if chunked else b" "
+    chunk = b"1\r\n \r\n" if chunked else b" "
 
-    def drip(listener: socket.socket) -> None:
+    def trickle(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
                 connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
                 while not done.wait(0.02):
-                    connection.sendall(drop)
+                    connection.sendall(chunk)
 
     done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=drip, args=[listener])
+        server = threading.Thread(target=trickle, args=[listener])
         server.start()
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
@@ -475,7 +477,7 @@ def test_an_answer_that_comes_in_drops(chunked: bool) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_connection_that_is_reset(hubspot: Simulator, after: bool) -> None:
+def test_a_connection_reset(hubspot: Simulator, after: bool) -> None:
     hubspot.inject(reset=True, after=after)
     with client_of(hubspot, max_retries=0) as client:
         error = failure(lambda: client.update_limits("contacts", "companies", [limit()]))
@@ -485,7 +487,7 @@ def test_a_connection_that_is_reset(hubspot: Simulator, after: bool) -> None:
     assert bool(hubspot.limits()) is after
 
 
-def test_a_connection_that_is_closed() -> None:
+def test_a_connection_closed_without_an_answer() -> None:
     with Peer(None) as peer, client_of(f"http://127.0.0.1:{peer.port}", max_retries=0) as client:
         error = failure(client.get_all_limits)
     assert isinstance(error, HubSpotUnavailableError)
@@ -496,10 +498,10 @@ def test_a_connection_that_is_closed() -> None:
 # -- redirects and links --
 
 
-@pytest.mark.parametrize("target", ["elsewhere", "here"])
+@pytest.mark.parametrize("target", ["another host", "the same host"])
 def test_a_redirect_is_never_followed(hubspot: Simulator, target: str) -> None:
     with Peer(response(b'{"results": []}')) as other, client_of(hubspot) as client:
-        address = f"http://127.0.0.1:{other.port}" if target == "elsewhere" else hubspot.url
+        address = f"http://127.0.0.1:{other.port}" if target == "another host" else hubspot.url
         for status in (301, 302, 303, 307, 308):
             hubspot.inject(status=status, headers={"Location": f"{address}/crm/associations/2026-03/x"}, times=2)
             for call in (client.get_all_limits, lambda: client.update_limits("contacts", "companies", [limit()])):
@@ -510,7 +512,7 @@ def test_a_redirect_is_never_followed(hubspot: Simulator, target: str) -> None:
     assert len(hubspot.requests) == 10
 
 
-def test_a_token_request_is_not_redirected_either(hubspot: Simulator) -> None:
+def test_a_redirect_of_a_token_request_is_not_followed(hubspot: Simulator) -> None:
     oauth = hubspot.oauth
     with Peer(response(b"{}")) as other:
         hubspot.inject(path="/oauth/*", status=307, headers={"Location": f"http://127.0.0.1:{other.port}/"})
@@ -520,10 +522,10 @@ def test_a_token_request_is_not_redirected_either(hubspot: Simulator) -> None:
         ) as client:
             assert isinstance(failure(client.get_all_limits), HubSpotRefusedAnswerError)
         assert other.received == []
-    assert [each.path for each in hubspot.requests] == ["/oauth/2026-03/token"]
+    assert [request.path for request in hubspot.requests] == ["/oauth/2026-03/token"]
 
 
-def test_a_status_link_leads_to_the_api_only(hubspot: Simulator) -> None:
+def test_a_status_link_of_another_origin_is_refused(hubspot: Simulator) -> None:
     with Peer(response(b'{"status": "COMPLETE"}')) as other, client_of(hubspot) as client:
         port = hubspot.port
         for link in (
@@ -544,7 +546,7 @@ def test_a_status_link_leads_to_the_api_only(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("path", ["/x?a=b", "//example.com/x", "/x#fragment", "", "?a=b", "/%2e%2e/x"])
-def test_a_link_of_the_same_origin_stays_there(hubspot: Simulator, path: str) -> None:
+def test_a_status_link_of_the_same_origin_is_read_from_that_origin(hubspot: Simulator, path: str) -> None:
     hubspot.inject(status=200, body={"status": "PENDING"})
     with client_of(hubspot) as client:
         url = hubspot.url.replace("http://", "http://user:word@")
@@ -557,7 +559,7 @@ def test_a_link_of_the_same_origin_stays_there(hubspot: Simulator, path: str) ->
 # -- certificates and proxies --
 
 
-def test_a_certificate_that_does_not_verify(tmp_path: Path) -> None:
+def test_an_untrusted_certificate(tmp_path: Path) -> None:
     context, _ = certificate(tmp_path)
     with Peer(response(ACCOUNT), tls=context) as peer:
         pauses = Pauses()
@@ -570,7 +572,9 @@ def test_a_certificate_that_does_not_verify(tmp_path: Path) -> None:
         assert peer.received == []
 
 
-def test_a_certificate_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_certificate_authority_is_trusted_by_setting_or_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context, trusted = certificate(tmp_path)
     with Peer(response(ACCOUNT), tls=context) as peer:
         address = f"https://127.0.0.1:{peer.port}"
@@ -581,7 +585,7 @@ def test_a_certificate_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             assert client.account_info().portal_id == 62515
 
 
-def test_a_certificate_for_another_name(tmp_path: Path) -> None:
+def test_a_certificate_for_another_host_name(tmp_path: Path) -> None:
     context, trusted = certificate(tmp_path)
     with (
         Peer(response(ACCOUNT), tls=context) as peer,
@@ -591,12 +595,12 @@ def test_a_certificate_for_another_name(tmp_path: Path) -> None:
         assert peer.received == []
 
 
-def test_no_tls_on_the_other_side() -> None:
+def test_https_to_a_server_without_tls() -> None:
     with Peer(response(ACCOUNT)) as peer, client_of(f"https://127.0.0.1:{peer.port}", max_retries=0) as client:
         assert isinstance(failure(client.account_info), HubSpotUnavailableError)
 
 
-def test_a_ca_bundle_that_is_missing_or_is_none(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_ca_bundle(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     with client_of("https://127.0.0.1:9", ca_bundle=str(missing)) as client:
         error = failure(client.account_info)
@@ -628,20 +632,20 @@ def test_an_explicit_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"\r\nProxy-Authorization: Basic " in proxy.received[0]
 
 
-def test_no_proxy_gets_the_token_in_the_clear(hubspot: Simulator) -> None:
+def test_plain_http_does_not_use_the_configured_proxy(hubspot: Simulator) -> None:
     with Peer(response(ACCOUNT)) as proxy, client_of(hubspot, proxy=f"http://127.0.0.1:{proxy.port}") as client:
         assert client.account_info().portal_id == hubspot.portal_id
     assert proxy.received == []
 
 
-def test_a_secret_behind_escapes_is_not_told(hubspot: Simulator) -> None:
-    hidden = "".join(f"\\u{ord(each):04x}" for each in TOKEN)
+def test_a_secret_in_json_escapes_is_redacted(hubspot: Simulator) -> None:
+    hidden = "".join(f"\\u{ord(character):04x}" for character in TOKEN)
     hubspot.inject(status=400, body=f'{{"status": "error", "message": "{hidden} is no good"}}')
     with client_of(hubspot, access_token=TOKEN, max_retries=0) as client:
         assert "*** is no good" in str(failure(client.get_all_limits))
 
 
-def test_an_answer_that_repeats_itself_is_cut(hubspot: Simulator) -> None:
+def test_the_errors_kept_from_an_answer_are_bounded(hubspot: Simulator) -> None:
     errors = [{"message": "m" * 4000, "category": "c" * 4000, "context": {"x": ["y" * 400]}}] * 700
     hubspot.inject(status=207, body={"status": "CANCELED", "results": [], "errors": errors})
     with client_of(hubspot) as client:
@@ -654,7 +658,7 @@ def test_an_answer_that_repeats_itself_is_cut(hubspot: Simulator) -> None:
     assert len(str(error.value)) < 1_000_000
 
 
-def test_a_proxy_that_is_not_there() -> None:
+def test_an_unreachable_proxy() -> None:
     proxy = f"http://user:canary-word@127.0.0.1:{closed_port()}"
     with client_of("https://127.0.0.1:9", proxy=proxy, max_retries=0) as client:
         error = failure(client.account_info)
@@ -663,7 +667,7 @@ def test_a_proxy_that_is_not_there() -> None:
     assert "canary-word" not in told(error)
 
 
-def test_a_proxy_never_sees_the_token(tmp_path: Path) -> None:
+def test_a_proxy_does_not_see_the_token(tmp_path: Path) -> None:
     with (
         Peer(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as proxy,
         client_of("https://api.example.com", proxy=f"http://127.0.0.1:{proxy.port}", max_retries=0) as client,
@@ -675,7 +679,7 @@ def test_a_proxy_never_sees_the_token(tmp_path: Path) -> None:
     assert TOKEN.encode() not in b"".join(proxy.received)
 
 
-def test_a_password_of_a_proxy_that_http_cannot_carry() -> None:
+def test_a_proxy_password_outside_latin_1() -> None:
     proxy = "http://user:canary-w%E2%82%ACrd@127.0.0.1:9"
     with client_of("https://127.0.0.1:9", proxy=proxy, max_retries=0) as client:
         error = failure(client.account_info)
@@ -701,7 +705,7 @@ def test_the_proxy_of_the_environment_is_used(environment_proxy: Peer) -> None:
 
 
 @pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "127.0.0.0/8"])
-def test_hosts_without_a_proxy(
+def test_no_proxy_of_the_environment_is_respected(
     environment_proxy: Peer, no_proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", no_proxy)
@@ -714,7 +718,7 @@ def test_hosts_without_a_proxy(
     assert environment_proxy.received == []
 
 
-def test_plain_http_never_leaves_the_machine_through_a_proxy(environment_proxy: Peer, hubspot: Simulator) -> None:
+def test_plain_http_does_not_use_the_proxy_of_the_environment(environment_proxy: Peer, hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         client.account_info()
     assert environment_proxy.received == []
@@ -730,7 +734,7 @@ def test_netrc_does_not_replace_the_token(hubspot: Simulator, tmp_path: Path, mo
     assert hubspot.requests[0].headers["authorization"] == f"Bearer {hubspot.token}"
 
 
-def test_a_simulator_without_its_scheme_gets_a_hint(hubspot: Simulator) -> None:
+def test_https_to_a_plain_http_simulator_has_a_hint(hubspot: Simulator) -> None:
     settings = {"base_url": hubspot.url.removeprefix("http://"), "access_token": hubspot.token, "max_retries": 0}
     with HubSpotClient(HubSpotSettings.parse(settings)) as client, pytest.raises(HubSpotUnavailableError) as caught:
         client.account_info()

@@ -1,4 +1,4 @@
-"""A purge is judged by what it asks for: no errors, COMPLETE; its results need not be limits."""
+"""A purge succeeds if its answer is COMPLETE without errors; its results need not be limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_LIMITS: list[list[Any]] = [[], [{}], [None], ["279"], ["<unknown>"], [279], [
 
 @pytest.mark.parametrize("results", NO_LIMITS)
 @pytest.mark.parametrize("shape", ["batch", "no status", "list"])
-def test_results_that_are_no_limits(hubspot: Simulator, results: list[Any], shape: str) -> None:
+def test_results_that_are_not_limits_are_dropped(hubspot: Simulator, results: list[Any], shape: str) -> None:
     bodies = {"batch": {"status": "COMPLETE", "results": results}, "no status": {"results": results}, "list": results}
     hubspot.inject(path="*/batch/purge", status=200, body=bodies[shape], after=True)
     with client_of(hubspot) as client:
@@ -28,14 +28,14 @@ def test_results_that_are_no_limits(hubspot: Simulator, results: list[Any], shap
 
 
 @pytest.mark.parametrize(("status", "body"), [(204, None), (200, ""), (200, " "), (200, "{}"), (200, "null")])
-def test_an_empty_answer(hubspot: Simulator, status: int, body: str | None) -> None:
+def test_an_empty_answer_is_complete(hubspot: Simulator, status: int, body: str | None) -> None:
     hubspot.inject(path="*/batch/purge", status=status, body=body, after=True)
     with client_of(hubspot) as client:
         assert client.purge_limits(*PAIR, [limit(279, None)]).status is BatchStatus.COMPLETE
     assert len(hubspot.requests) == 1
 
 
-def test_a_result_that_is_a_limit_stays(hubspot: Simulator) -> None:
+def test_a_result_that_is_a_limit_is_kept(hubspot: Simulator) -> None:
     row = {"category": "HUBSPOT_DEFINED", "typeId": 279}
     hubspot.inject(path="*/batch/purge", status=200, body={"status": "COMPLETE", "results": [None, row]})
     with client_of(hubspot) as client:
@@ -43,7 +43,7 @@ def test_a_result_that_is_a_limit_stays(hubspot: Simulator) -> None:
     assert result.identity == ("HUBSPOT_DEFINED", 279)
 
 
-def test_errors_beside_such_results_are_errors(hubspot: Simulator) -> None:
+def test_errors_fail_the_purge_whatever_its_results_are(hubspot: Simulator) -> None:
     body = {"status": "COMPLETE", "results": [{}], "numErrors": 1, "errors": [{"message": "No."}]}
     hubspot.inject(path="*/batch/purge", status=207, body=body)
     inputs = [LimitInput.model_validate(limit(279, None))]
@@ -54,7 +54,7 @@ def test_errors_beside_such_results_are_errors(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_a_purge_in_parts_names_all_that_is_gone(hubspot: Simulator, size: int) -> None:
+def test_the_results_of_a_split_purge_name_every_purged_type(hubspot: Simulator, size: int) -> None:
     rows = [{"category": "HUBSPOT_DEFINED", "typeId": 1}, "<unknown>"]
     hubspot.inject(path="*/batch/purge", status=200, body={"status": "COMPLETE", "results": rows}, times=9)
     with client_of(hubspot, inputs_per_request=size) as client:
@@ -63,7 +63,7 @@ def test_a_purge_in_parts_names_all_that_is_gone(hubspot: Simulator, size: int) 
 
 
 @pytest.mark.parametrize("results", NO_LIMITS)
-def test_the_state_read_from_a_status_link(hubspot: Simulator, results: list[Any]) -> None:
+def test_results_that_are_not_limits_are_dropped_from_a_status_link(hubspot: Simulator, results: list[Any]) -> None:
     operation = BatchOperation(
         action="purge",
         from_object_type="contacts",
@@ -74,10 +74,10 @@ def test_the_state_read_from_a_status_link(hubspot: Simulator, results: list[Any
     hubspot.inject(path="/status", status=200, body={"status": "COMPLETE", "results": results})
     with client_of(hubspot) as client:
         assert refresh(client, operation).has_succeeded
-    assert [each.path for each in hubspot.requests] == ["/status"]
+    assert [request.path for request in hubspot.requests] == ["/status"]
 
 
-def test_a_status_link_without_a_status_proves_nothing(hubspot: Simulator) -> None:
+def test_a_status_link_without_a_status_is_unreadable(hubspot: Simulator) -> None:
     hubspot.inject(path="/status", status=200, body={})
     with client_of(hubspot, max_retries=0) as client, pytest.raises(HubSpotUnreadableAnswerError):
         client.get_status(f"{hubspot.url}/status", "purge")

@@ -1,4 +1,4 @@
-"""A token that HubSpot rejects: replaced by the stored one, sent again after a pause, or given up."""
+"""After HubSpot rejected the token, the client uses the stored one, repeats the request after a pause, or fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def client_with(
 
 @pytest.mark.parametrize("without_retries", [False, True])
 def test_a_rotated_token_is_read_from_the_connection(hubspot: Simulator, without_retries: bool) -> None:
-    """Also by the client that an earlier call of without_retries() returned."""
+    """A client made by without_retries() does the same."""
     old, pauses = hubspot.issue_token(), Pauses()
     with client_with(hubspot, old, pauses, lambda: settings(hubspot, hubspot.token)) as client:
         client.account_info()
@@ -36,13 +36,13 @@ def test_a_rotated_token_is_read_from_the_connection(hubspot: Simulator, without
         used.update_limits(*PAIR, [limit()])
         client.get_all_limits()
     assert pauses == []
-    assert [each.headers["authorization"] for each in hubspot.requests] == [
+    assert [request.headers["authorization"] for request in hubspot.requests] == [
         *[f"Bearer {old}"] * 2,
         *[f"Bearer {hubspot.token}"] * 2,
     ]
 
 
-def test_a_token_that_worked_is_sent_again_after_a_pause(hubspot: Simulator) -> None:
+def test_a_token_that_worked_before_is_sent_again_after_a_pause(hubspot: Simulator) -> None:
     pauses = Pauses()
     with client_with(hubspot, hubspot.token, pauses) as client:
         client.account_info()
@@ -53,7 +53,7 @@ def test_a_token_that_worked_is_sent_again_after_a_pause(hubspot: Simulator) -> 
     assert len(hubspot.requests) == 3
 
 
-def test_a_token_that_worked_and_stays_rejected_is_worth_a_retry(hubspot: Simulator) -> None:
+def test_the_lasting_rejection_of_a_token_that_worked_before_is_retryable(hubspot: Simulator) -> None:
     pauses = Pauses()
     token = hubspot.issue_token()
     with client_with(hubspot, token, pauses, lambda: settings(hubspot, token)) as client:
@@ -66,20 +66,24 @@ def test_a_token_that_worked_and_stays_rejected_is_worth_a_retry(hubspot: Simula
     assert len(hubspot.requests) == 3
 
 
-@pytest.mark.parametrize("stored", [None, "the same", "another wrong one"])
-def test_a_token_that_never_worked_is_given_up(hubspot: Simulator, stored: str | None) -> None:
+@pytest.mark.parametrize("stored", [None, "the same", "another wrong token"])
+def test_the_rejection_of_a_token_that_never_worked_is_permanent(hubspot: Simulator, stored: str | None) -> None:
     pauses = Pauses()
     wrong = "pat-na1-wrong-0815"
-    found = {None: None, "the same": settings(hubspot, wrong), "another wrong one": settings(hubspot, "pat-na1-other")}
-    client = client_with(hubspot, wrong, pauses, lambda: found[stored])
+    stored_settings = {
+        None: None,
+        "the same": settings(hubspot, wrong),
+        "another wrong token": settings(hubspot, "pat-na1-other"),
+    }
+    client = client_with(hubspot, wrong, pauses, lambda: stored_settings[stored])
     with client, pytest.raises(HubSpotAuthenticationError) as raised:
         client.get_all_limits()
     assert not raised.value.retryable
     assert pauses == []
-    assert len(hubspot.requests) == (2 if stored == "another wrong one" else 1)
+    assert len(hubspot.requests) == (2 if stored == "another wrong token" else 1)
 
 
-def test_a_token_of_another_host_is_not_sent_to_this_one(hubspot: Simulator) -> None:
+def test_a_stored_token_for_another_host_is_not_used(hubspot: Simulator) -> None:
     other = HubSpotSettings.parse({"base_url": "https://other.example.com", "access_token": "pat-na1-other-4711"})
     client = client_with(hubspot, "pat-na1-wrong-0815", Pauses(), lambda: other)
     with client, pytest.raises(HubSpotAuthenticationError):
@@ -97,7 +101,7 @@ def oauth_settings(hubspot: Simulator, **changes: str) -> HubSpotSettings:
 
 @pytest.mark.parametrize("field", ["refresh_token", "client_secret"])
 def test_an_oauth_secret_replaced_in_the_connection_is_used(hubspot: Simulator, field: str) -> None:
-    """Both for the first refresh and for one after the access token was rejected."""
+    """The first refresh uses it, and so does a refresh after the access token was rejected."""
     hubspot.oauth.client_secret, hubspot.oauth.refresh_token = "first-client-secret", "first-refresh-token"
     with HubSpotClient(
         oauth_settings(hubspot, **{field: "wrong-secret-value"}),
@@ -118,7 +122,7 @@ def test_a_connection_changed_from_oauth_to_a_static_token(hubspot: Simulator) -
         assert client.account_info().portal_id == hubspot.portal_id
 
 
-def test_a_refused_refresh_without_another_one_is_permanent(hubspot: Simulator) -> None:
+def test_a_refused_refresh_without_new_credentials_is_permanent(hubspot: Simulator) -> None:
     pauses = Pauses()
     with HubSpotClient(
         oauth_settings(hubspot), sleep=pauses, reread_settings=lambda: oauth_settings(hubspot)

@@ -1,4 +1,4 @@
-"""Every way HubSpot says no: typed, told in a sentence, carried as JSON."""
+"""Errors of HubSpot: their classes, messages, attributes and JSON."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_error_survives_pickling(kind: type[HubSpotError]) -> None:
     assert vars(again) == vars(error)
 
 
-def test_the_text_says_what_support_asks_for() -> None:
+def test_the_text_includes_the_facts_for_support() -> None:
     assert str(HubSpotError("It went wrong", **FACTS)) == (
         "It went wrong (connection hubspot_emea, host api-eu1.hubapi.com, direction contacts -> deals, HTTP 429,"
         " category RATE_LIMIT, subCategory some.thing, correlation id c-1)"
@@ -79,17 +79,17 @@ def test_the_text_says_what_support_asks_for() -> None:
         {"type": "HubSpotAuthenticationError", "message": "x", "retryable": "true"},
     ],
 )
-def test_what_is_no_error_is_refused(data: Any) -> None:
+def test_an_invalid_dict_is_refused(data: Any) -> None:
     with pytest.raises(ValueError, match="not the dict of a HubSpotError"):
         HubSpotError.from_dict(data)
 
 
-def test_no_error_may_be_repeated_by_the_client_alone() -> None:
-    """What the client repeats by itself, a later attempt of the task may mend as well."""
+def test_every_transient_error_is_retryable() -> None:
+    """If the client may repeat the request, so may a later try of the task."""
     assert all(kind.retryable for kind in KINDS if kind.transient)
 
 
-# -- from HubSpot's answers --
+# -- errors from HubSpot's answers --
 
 
 @given(st.integers(300, 599), st.binary(max_size=200))
@@ -99,7 +99,7 @@ def test_any_answer_becomes_an_error(status: int, body: bytes) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(), each, max_size=3),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
     max_leaves=10,
 )
 FIELDS = ["message", "category", "errorType", "subCategory", "correlationId", "policyName", "errors", "status"]
@@ -111,7 +111,7 @@ FIELDS = ["message", "category", "errorType", "subCategory", "correlationId", "p
     st.dictionaries(st.sampled_from(FIELDS), json_values)
     | st.builds(lambda scopes: {"errors": [{"context": {"requiredGranularScopes": scopes}}]}, st.lists(json_values)),
 )
-def test_any_shape_of_error_is_read(status: int, payload: dict[str, Any]) -> None:
+def test_an_error_body_of_any_shape_is_tolerated(status: int, payload: dict[str, Any]) -> None:
     error = from_response(status, json.dumps(payload).encode())
     assert error.status == status
     assert error.message
@@ -121,7 +121,7 @@ def test_any_shape_of_error_is_read(status: int, payload: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b"1" * 10_000, b"\xff\xfe", b"<html>no</html>", b"", b'"text"'])
-def test_a_body_that_is_no_object_says_nothing(body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_ignored(body: bytes) -> None:
     assert str(from_response(502, body)) == "HubSpot is not available. Try again later. (HTTP 502)"
 
 
@@ -133,7 +133,7 @@ def test_a_whole_payload_is_never_shown() -> None:
         assert len(str(from_response(status, json.dumps(payload).encode()))) < 5_000
 
 
-def test_the_scopes_hubspot_asks_for_are_named_once() -> None:
+def test_required_scopes_are_named_once() -> None:
     payload = {
         "message": "No.",
         "errors": [
@@ -163,7 +163,7 @@ def test_the_scopes_hubspot_asks_for_are_named_once() -> None:
     ],
 )
 def test_a_403_names_the_scopes_that_fit_the_direction(ends: tuple[str, str] | None, named: str) -> None:
-    """Out of the long list that HubSpot accepts."""
+    """HubSpot accepts any of a long list; a reader needs one or two."""
     names = ["commercepayments", "companies", "contacts", "custom", "deals", "services", "courses"]
     required = [f"crm.objects.{name}.{right}" for name in names for right in ("write", "read")] + ["tickets"]
     payload = {"message": "No.", "errors": [{"context": {"requiredGranularScopes": required}}]}
@@ -184,7 +184,7 @@ def test_a_403_names_the_scopes_that_fit_the_direction(ends: tuple[str, str] | N
         ("No.", []),
     ],
 )
-def test_a_403_may_name_the_scopes_in_its_text_only(text: str, scopes: list[str]) -> None:
+def test_scopes_in_the_text_of_a_403_are_found(text: str, scopes: list[str]) -> None:
     error = from_response(403, json.dumps({"message": text}).encode(), ends=("contacts", "companies"))
     assert error.required_scopes == scopes  # type: ignore[attr-defined]
     assert "[" not in error.message
@@ -194,20 +194,20 @@ def test_a_403_may_name_the_scopes_in_its_text_only(text: str, scopes: list[str]
 @pytest.mark.parametrize(
     "text", ["Unable to infer object type from: pet", "Object type pet is not supported by this endpoint"]
 )
-def test_an_unknown_object_type_says_how_custom_objects_are_written(text: str) -> None:
+def test_the_advice_for_an_unknown_object_type_names_the_spellings(text: str) -> None:
     error = from_response(400, json.dumps({"message": text}).encode())
     assert type(error) is errors.HubSpotUnknownObjectTypeError
     assert text in error.message
     assert '"p_name" or "2-123"' in error.message
 
 
-@pytest.mark.parametrize(("asked", "waited"), [(None, 2.0), (1.0, 2.0), (7.0, 7.0)])
-def test_a_lock_is_held_for_two_seconds(asked: float | None, waited: float) -> None:
-    assert from_response(423, b"", retry_after=asked).retry_after == waited
+@pytest.mark.parametrize(("retry_after", "expected"), [(None, 2.0), (1.0, 2.0), (7.0, 7.0)])
+def test_a_lock_sets_a_retry_after_of_at_least_two_seconds(retry_after: float | None, expected: float) -> None:
+    assert from_response(423, b"", retry_after=retry_after).retry_after == expected
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "says"),
+    ("status", "message", "expected"),
     [
         (400, "Invalid input", "HubSpot refused the request: Invalid input."),
         (404, None, "HubSpot refused the request. Check host and api_version in the connection."),
@@ -218,11 +218,11 @@ def test_a_lock_is_held_for_two_seconds(asked: float | None, waited: float) -> N
         (500, "internal error", "HubSpot failed to process the request: internal error. Try again later."),
     ],
 )
-def test_a_message_says_what_happened_why_and_what_to_do(status: int, message: str | None, says: str) -> None:
+def test_a_message_names_the_event_the_reason_and_the_remedy(status: int, message: str | None, expected: str) -> None:
     body = {} if message is None else {"message": message}
-    assert from_response(status, json.dumps(body).encode()).message == says
+    assert from_response(status, json.dumps(body).encode()).message == expected
 
 
-def test_a_missing_scope_without_a_reason() -> None:
+def test_a_403_without_a_body_has_advice() -> None:
     message = from_response(403, b"", ends=("contacts", "companies")).message
     assert message.startswith("The access token lacks a scope. Give the token one of these scopes: crm.objects.")

@@ -10,7 +10,7 @@ from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, disp
 
 
 @pytest.mark.parametrize(("name", "type_id"), OBJECT_TYPE_IDS.items())
-def test_name_and_id_are_one(name: str, type_id: str) -> None:
+def test_name_and_id_have_the_same_normal_form(name: str, type_id: str) -> None:
     assert normalize(name) == normalize(name.upper()) == normalize(type_id) == type_id
     assert display_name(type_id) == display_name(name) == name
 
@@ -19,11 +19,11 @@ def test_name_and_id_are_one(name: str, type_id: str) -> None:
     ("singular", "type_id"),
     [("contact", "0-1"), ("Company", "0-2"), ("tax", "0-86"), ("line_item", "0-8"), ("postal_mail", "0-116")],
 )
-def test_the_singular_is_the_same(singular: str, type_id: str) -> None:
+def test_the_singular_has_the_same_normal_form(singular: str, type_id: str) -> None:
     assert normalize(singular) == type_id
 
 
-def test_custom_objects() -> None:
+def test_spellings_of_custom_objects() -> None:
     assert normalize("2-123") == "2-123"
     assert normalize("p_Car") == "p_car"
     assert normalize("p77_Car", 77) == normalize("p_car", 77) == "p_car"
@@ -33,6 +33,6 @@ def test_custom_objects() -> None:
 
 
 @given(st.text(), st.none() | st.integers())
-def test_one_form_is_the_last(spelling: str, portal_id: int | None) -> None:
+def test_the_normal_form_is_stable(spelling: str, portal_id: int | None) -> None:
     once = normalize(spelling, portal_id)
     assert normalize(once, portal_id) == once

@@ -1,4 +1,4 @@
-"""What is sent again, how long it is waited for, and what is never sent twice."""
+"""Requests that the client repeats, how long it waits, and requests that it never sends twice."""
 
 from __future__ import annotations
 
@@ -36,22 +36,26 @@ UNKNOWN: list[dict[str, Any]] = [
     {"status": 200, "body": "<html>OK</html>"},
     {"status": 201, "body": ""},
 ]
-"""Answers after which nobody knows whether HubSpot has carried out the request."""
+"""Faults after which the client cannot know whether HubSpot has carried out the request."""
 
 
 def writes(hubspot: Simulator) -> list[tuple[str, list[Any]]]:
-    return [(each.path.rpartition("/")[2], each.body["inputs"]) for each in hubspot.requests if each.method == "POST"]
+    return [
+        (request.path.rpartition("/")[2], request.body["inputs"])
+        for request in hubspot.requests
+        if request.method == "POST"
+    ]
 
 
 def shape(hubspot: Simulator) -> list[str]:
-    return [f"{each.method} {each.path.rpartition('/')[2]}" for each in hubspot.requests]
+    return [f"{request.method} {request.path.rpartition('/')[2]}" for request in hubspot.requests]
 
 
-# -- what is repeated --
+# -- repetition --
 
 
 @pytest.mark.parametrize("status", RETRIED)
-def test_a_status_that_passes(hubspot: Simulator, status: int) -> None:
+def test_a_transient_status_is_retried(hubspot: Simulator, status: int) -> None:
     pauses = Pauses()
     with client_of(hubspot, pauses=pauses) as client:
         hubspot.inject(status=status, times=3)
@@ -62,7 +66,7 @@ def test_a_status_that_passes(hubspot: Simulator, status: int) -> None:
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 5])
-def test_a_status_that_does_not_pass(hubspot: Simulator, max_retries: int) -> None:
+def test_a_lasting_transient_status_fails_in_the_end(hubspot: Simulator, max_retries: int) -> None:
     pauses = Pauses()
     with client_of(hubspot, pauses=pauses, max_retries=max_retries) as client:
         hubspot.inject(status=503, times=99)
@@ -73,7 +77,7 @@ def test_a_status_that_does_not_pass(hubspot: Simulator, max_retries: int) -> No
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 414, 437, 500, 501, 301])
-def test_a_status_that_is_not_repeated(hubspot: Simulator, status: int) -> None:
+def test_other_statuses_are_not_retried(hubspot: Simulator, status: int) -> None:
     pauses = Pauses()
     with client_of(hubspot, pauses=pauses) as client:
         hubspot.inject(status=status)
@@ -83,8 +87,8 @@ def test_a_status_that_is_not_repeated(hubspot: Simulator, status: int) -> None:
     assert pauses == []
 
 
-def test_nobody_listens_yet() -> None:
-    """The other side comes up while the client waits."""
+def test_a_refused_connection_is_retried() -> None:
+    """The server starts while the client waits."""
     port = closed_port()
     started: list[Simulator] = []
 
@@ -107,7 +111,7 @@ def test_nobody_listens_yet() -> None:
         *(("update", fault) for fault in ({"stall": 30}, {"truncate": 3})),  # the answer to a purge has no body
     ],
 )
-def test_update_and_purge_are_sent_again(hubspot: Simulator, action: str, fault: dict[str, Any]) -> None:
+def test_update_and_purge_are_repeated(hubspot: Simulator, action: str, fault: dict[str, Any]) -> None:
     hubspot.set_limit("contacts", "companies", "HUBSPOT_DEFINED", 279, 9)
     hubspot.inject(method="POST", **fault)
     with client_of(hubspot, timeout="5,0.1") as client:
@@ -118,12 +122,12 @@ def test_update_and_purge_are_sent_again(hubspot: Simulator, action: str, fault:
             answer = client.purge_limits(*PAIR, [limit(maximum=None)])
             assert hubspot.limits() == {}
     assert answer.status is BatchStatus.COMPLETE
-    assert [each for each, _ in writes(hubspot)] == [action, action]
+    assert [sent for sent, _ in writes(hubspot)] == [action, action]
 
 
 @pytest.mark.parametrize("fault", UNKNOWN)
-def test_what_is_unknown_stays_unknown_through_later_refusals(hubspot: Simulator, fault: dict[str, Any]) -> None:
-    """The last answer says that nothing was done by the last request. The first one may have done it all the same."""
+def test_a_later_refusal_does_not_make_an_unknown_outcome_known(hubspot: Simulator, fault: dict[str, Any]) -> None:
+    """The refusal concerns the last request only; HubSpot may have carried out an earlier one."""
     with client_of(hubspot, max_retries=1) as client:
         hubspot.inject(**fault, after=True)
         hubspot.inject(status=429)
@@ -137,11 +141,11 @@ def test_what_is_unknown_stays_unknown_through_later_refusals(hubspot: Simulator
         assert not error.value.outcome_unknown
 
 
-# -- how long is waited --
+# -- waiting --
 
 
 @pytest.mark.parametrize("status", [423, 429, 477, 503])
-def test_hubspots_time_is_kept(hubspot: Simulator, status: int) -> None:
+def test_the_client_waits_for_retry_after(hubspot: Simulator, status: int) -> None:
     pauses = Pauses()
     with client_of(hubspot, pauses=pauses) as client:
         hubspot.inject(status=status, headers={"Retry-After": "7"})
@@ -155,7 +159,7 @@ def test_hubspots_time_is_kept(hubspot: Simulator, status: int) -> None:
     ("status", "header", "seconds"),
     [(477, "86400", 86400), (477, "61", 61), (429, "3600", 3600), (503, "120", 120), (423, "99", 99)],
 )
-def test_a_long_wait_is_told_and_not_slept_through(
+def test_a_long_retry_after_fails_at_once_with_the_time(
     hubspot: Simulator, status: int, header: str, seconds: float
 ) -> None:
     pauses = Pauses()
@@ -169,7 +173,7 @@ def test_a_long_wait_is_told_and_not_slept_through(
     assert len(hubspot.requests) == 1
 
 
-def test_a_long_wait_until_a_date(hubspot: Simulator) -> None:
+def test_a_long_retry_after_may_be_a_date(hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         hubspot.inject(status=477, headers={"Retry-After": formatdate(time.time() + 3 * 3600, usegmt=True)})
         with pytest.raises(HubSpotUnavailableError) as error:
@@ -188,7 +192,7 @@ DAILY = {"policyName": "DAILY", "message": "You have reached your daily limit.",
 
 @pytest.fixture
 def far_from_midnight() -> str:
-    """A zone in which it is noon or so: its midnight is not UTC's, and is not slept through."""
+    """Return a time zone in which it is about noon, so that its midnight is neither near nor UTC's."""
     hour = pendulum.now("UTC").hour
     zone = "Pacific/Kiritimati" if 4 <= hour <= 16 else "Etc/GMT+6"
     assert ZoneInfo(zone)
@@ -196,7 +200,9 @@ def far_from_midnight() -> str:
 
 
 @pytest.mark.parametrize("without_retries", [False, True])
-def test_the_daily_limit_ends_at_midnight_of_the_portal(far_from_midnight: str, without_retries: bool) -> None:
+def test_the_daily_limit_ends_at_midnight_in_the_portals_time_zone(
+    far_from_midnight: str, without_retries: bool
+) -> None:
     pauses = Pauses()
     with Simulator(daily_limit=2, time_zone=far_from_midnight) as portal, client_of(portal, pauses=pauses) as client:
         (client.without_retries() if without_retries else client).account_info()
@@ -210,7 +216,7 @@ def test_the_daily_limit_ends_at_midnight_of_the_portal(far_from_midnight: str, 
 
 
 @pytest.mark.parametrize("zone", [None, "Mars/Olympus", "America", "../etc", "x" * 5000, "\x00"])
-def test_the_daily_limit_of_a_portal_in_nowhere(hubspot: Simulator, zone: str | None) -> None:
+def test_the_daily_limit_with_an_unknown_time_zone_ends_at_midnight_utc(hubspot: Simulator, zone: str | None) -> None:
     with client_of(hubspot) as client:
         hubspot.inject(status=200, body={"portalId": 1, "timeZone": zone})
         client.account_info()
@@ -220,7 +226,7 @@ def test_the_daily_limit_of_a_portal_in_nowhere(hubspot: Simulator, zone: str | 
     assert error.value.retry_after == pytest.approx(seconds_to_midnight("UTC"), abs=60)
 
 
-def test_the_daily_limit_with_a_time_of_its_own(hubspot: Simulator) -> None:
+def test_a_retry_after_takes_precedence_over_midnight(hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         hubspot.inject(status=429, body=DAILY, headers={"Retry-After": "5000"})
         with pytest.raises(HubSpotRateLimitError) as error:
@@ -228,8 +234,8 @@ def test_the_daily_limit_with_a_time_of_its_own(hubspot: Simulator) -> None:
     assert error.value.retry_after == 5000
 
 
-def test_the_ten_second_limit_is_waited_for() -> None:
-    """HubSpot documents no Retry-After for it; the portal's window is what it waits for here."""
+def test_the_ten_second_limit_is_retried() -> None:
+    """HubSpot documents no Retry-After for this limit, so the client waits for its backoff."""
     pauses = Pauses()
     with Simulator(rate_limit=1) as portal:
 
@@ -243,7 +249,7 @@ def test_the_ten_second_limit_is_waited_for() -> None:
     assert len(pauses) == 1
 
 
-def test_the_wait_may_be_broken_off(hubspot: Simulator) -> None:
+def test_an_exception_of_sleep_ends_the_call(hubspot: Simulator) -> None:
     class KilledError(Exception):
         pass
 
@@ -267,32 +273,32 @@ def test_without_retries_every_request_is_sent_once(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("fault", UNKNOWN)
-def test_a_create_that_hubspot_took_is_not_sent_again(hubspot: Simulator, fault: dict[str, Any]) -> None:
+def test_a_create_in_force_is_not_sent_again(hubspot: Simulator, fault: dict[str, Any]) -> None:
     hubspot.settings.create_existing = "error"
     hubspot.inject(path="*/batch/create", after=True, **fault)
     with client_of(hubspot) as client:
         answer = client.create_limits(*PAIR, [limit(), limit(1, 3)])
     assert answer.status is BatchStatus.COMPLETE
-    assert {each.type_id for each in answer.results} == {279, 1}
+    assert {result.type_id for result in answer.results} == {279, 1}
     assert len(hubspot.limits()) == 2
     assert shape(hubspot) == ["POST create", "GET companies"]
 
 
 @pytest.mark.parametrize("fault", UNKNOWN)
-def test_a_create_that_hubspot_did_not_take_is_sent_again(hubspot: Simulator, fault: dict[str, Any]) -> None:
+def test_a_create_not_in_force_is_sent_again_as_an_update(hubspot: Simulator, fault: dict[str, Any]) -> None:
     hubspot.settings.create_existing = "error"
     if "truncate" in fault:
-        fault = {"reset": True}  # what breaks off in its midst was begun to be answered
+        fault = {"reset": True}  # a truncated answer means that the portal has processed the request
     hubspot.inject(path="*/batch/create", **fault)
     with client_of(hubspot) as client:
         answer = client.create_limits(*PAIR, [limit()])
-    assert [each.max_to_object_ids for each in answer.results] == [5]
+    assert [result.max_to_object_ids for result in answer.results] == [5]
     assert hubspot.limits() == {KEY: 5}
     assert shape(hubspot) == ["POST create", "GET companies", "POST update"]
 
 
 @pytest.mark.parametrize("fault", UNKNOWN)
-def test_a_create_that_reads_do_not_show_yet_is_not_created_twice(hubspot: Simulator, fault: dict[str, Any]) -> None:
+def test_a_create_hidden_by_stale_reads_is_not_created_twice(hubspot: Simulator, fault: dict[str, Any]) -> None:
     hubspot.settings.create_existing = "error"
     hubspot.settings.stale_seconds = 60
     hubspot.inject(path="*/batch/create", after=True, **fault)
@@ -302,8 +308,8 @@ def test_a_create_that_reads_do_not_show_yet_is_not_created_twice(hubspot: Simul
     assert shape(hubspot) == ["POST create", "GET companies", "POST update"]
 
 
-def test_only_what_is_not_in_force_is_sent_again(hubspot: Simulator) -> None:
-    """HubSpot has done half of it; another type has another limit, and one never asked for has one of its own."""
+def test_only_inputs_not_in_force_are_sent_again(hubspot: Simulator) -> None:
+    """One input is in force, one has another limit, one has none; a type outside of the batch has a limit."""
     hubspot.inject(path="*/batch/create", reset=True)
     hubspot.set_limit("contacts", "companies", "HUBSPOT_DEFINED", 1, 2)
     type_id, _ = hubspot.add_label("contacts", "companies", label="x", name="x")
@@ -314,19 +320,19 @@ def test_only_what_is_not_in_force_is_sent_again(hubspot: Simulator) -> None:
     with client_of(hubspot) as client:
         answer = client.create_limits(*PAIR, inputs)
     assert writes(hubspot) == [("create", inputs), ("update", inputs[:2])]
-    assert sorted(each.type_id for each in answer.results) == sorted([279, 1, type_id])
+    assert sorted(result.type_id for result in answer.results) == sorted([279, 1, type_id])
     assert sorted(hubspot.limits().values()) == [1, 3, 4, 5]
 
 
 @pytest.mark.parametrize("status", [429, 423, 477])
-def test_a_create_that_was_refused_is_sent_again_at_once(hubspot: Simulator, status: int) -> None:
+def test_a_create_that_was_not_carried_out_is_repeated_without_a_read(hubspot: Simulator, status: int) -> None:
     hubspot.inject(path="*/batch/create", status=status)
     with client_of(hubspot) as client:
         client.create_limits(*PAIR, [limit()])
     assert shape(hubspot) == ["POST create", "POST create"]
 
 
-def test_a_create_is_read_back_until_that_succeeds(hubspot: Simulator) -> None:
+def test_the_read_after_an_unanswered_create_is_retried(hubspot: Simulator) -> None:
     hubspot.inject(path="*/batch/create", reset=True, after=True)
     hubspot.inject(method="GET", status=503, times=3)
     with client_of(hubspot) as client:
@@ -335,7 +341,7 @@ def test_a_create_is_read_back_until_that_succeeds(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
-def test_a_create_that_nobody_can_read_back_is_unknown(hubspot: Simulator, status: int) -> None:
+def test_an_unanswered_create_has_an_unknown_outcome_if_reads_fail(hubspot: Simulator, status: int) -> None:
     hubspot.inject(path="*/batch/create", reset=True, after=True)
     hubspot.inject(method="GET", status=status, times=99)
     with client_of(hubspot, max_retries=3) as client, pytest.raises(HubSpotError) as error:
@@ -348,7 +354,9 @@ def test_a_create_that_nobody_can_read_back_is_unknown(hubspot: Simulator, statu
 @pytest.mark.parametrize(
     ("status", "kind"), [(500, HubSpotServerError), (599, HubSpotServerError), (307, HubSpotRefusedAnswerError)]
 )
-def test_a_create_that_is_not_repeated_is_unknown(hubspot: Simulator, status: int, kind: type[HubSpotError]) -> None:
+def test_a_create_with_a_permanent_server_error_has_an_unknown_outcome(
+    hubspot: Simulator, status: int, kind: type[HubSpotError]
+) -> None:
     hubspot.inject(path="*/batch/create", status=status, after=True)
     with client_of(hubspot) as client, pytest.raises(kind) as error:
         client.create_limits(*PAIR, [limit()])
@@ -356,7 +364,7 @@ def test_a_create_that_is_not_repeated_is_unknown(hubspot: Simulator, status: in
     assert shape(hubspot) == ["POST create"]
 
 
-def test_a_batch_that_may_have_been_sent_is_read_first(hubspot: Simulator) -> None:
+def test_a_resent_create_reads_the_limits_first(hubspot: Simulator) -> None:
     hubspot.set_limit("contacts", "companies", "HUBSPOT_DEFINED", 279, 5)
     with client_of(hubspot) as client:
         answer = client.create_limits(*PAIR, [limit()], resend=True)
@@ -366,16 +374,16 @@ def test_a_batch_that_may_have_been_sent_is_read_first(hubspot: Simulator) -> No
     assert writes(hubspot) == [("update", [limit(1, 2)])]
 
 
-def test_each_part_of_a_large_create_is_safe(hubspot: Simulator) -> None:
+def test_no_part_of_a_large_create_is_created_twice(hubspot: Simulator) -> None:
     ids = [hubspot.add_label("contacts", "companies", label=f"L{n}", name=f"l{n}")[0] for n in range(6)]
-    inputs = [limit(each, 2, "USER_DEFINED") for each in ids]
+    inputs = [limit(type_id, 2, "USER_DEFINED") for type_id in ids]
     hubspot.settings.create_existing = "error"
     with client_of(hubspot, inputs_per_request=2) as client:
         hubspot.inject(path="*/batch/create", headers={"X-Nothing": "1"})
         hubspot.inject(path="*/batch/create", reset=True, after=True)
         hubspot.inject(path="*/batch/create", reset=True)
         answer = client.create_limits(*PAIR, inputs)
-    assert [each.type_id for each in answer.results] == ids
+    assert [result.type_id for result in answer.results] == ids
     assert answer.errors == []
     assert shape(hubspot) == [
         *("POST create", "POST create", "GET companies", "POST create", "GET companies", "POST update")
@@ -386,36 +394,36 @@ def test_each_part_of_a_large_create_is_safe(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("fault", UNKNOWN)
-def test_a_label_is_not_created_again_when_nobody_knows(hubspot: Simulator, fault: dict[str, Any]) -> None:
+def test_an_unanswered_creation_of_a_label_is_not_repeated(hubspot: Simulator, fault: dict[str, Any]) -> None:
     hubspot.inject(method="POST", after=True, **fault)
     with client_of(hubspot) as client:
         with pytest.raises((HubSpotUnavailableError, HubSpotUnreadableAnswerError)) as error:
             client.create_label(*PAIR, label="x", name="x")
         assert error.value.outcome_unknown
         assert shape(hubspot) == ["POST labels"]
-        assert "x" in {each.label for each in client.get_labels(*PAIR)}
+        assert "x" in {label.label for label in client.get_labels(*PAIR)}
 
 
 @pytest.mark.parametrize("status", [423, 429, 477])
-def test_a_label_that_was_refused_is_created_again(hubspot: Simulator, status: int) -> None:
+def test_a_creation_of_a_label_that_was_not_carried_out_is_repeated(hubspot: Simulator, status: int) -> None:
     hubspot.inject(method="POST", status=status)
     with client_of(hubspot) as client:
         client.create_label(*PAIR, label="x", name="x")
     assert shape(hubspot) == ["POST labels", "POST labels"]
 
 
-def test_renaming_and_deleting_are_repeated(hubspot: Simulator) -> None:
+def test_renaming_and_deleting_a_label_are_repeated(hubspot: Simulator) -> None:
     type_id, _ = hubspot.add_label("contacts", "companies", label="x", name="x")
     with client_of(hubspot) as client:
         for method in ("PUT", "DELETE"):
             hubspot.inject(method=method, reset=True)
         client.update_label(*PAIR, association_type_id=type_id, label="y", inverse_label="y")
         client.delete_label(*PAIR, type_id)
-        assert "y" not in {each.label for each in client.get_labels(*PAIR)}
-    assert [each.method for each in hubspot.requests] == ["PUT", "PUT", "DELETE", "DELETE", "GET"]
+        assert "y" not in {label.label for label in client.get_labels(*PAIR)}
+    assert [request.method for request in hubspot.requests] == ["PUT", "PUT", "DELETE", "DELETE", "GET"]
 
 
-# -- anywhere --
+# -- every method --
 
 
 CALLS: dict[str, Callable[[HubSpotClient], Any]] = {
@@ -431,7 +439,7 @@ CALLS: dict[str, Callable[[HubSpotClient], Any]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_call_outlasts_a_rate_limit(hubspot: Simulator, name: str) -> None:
+def test_every_method_retries_a_rate_limit(hubspot: Simulator, name: str) -> None:
     hubspot.inject(status=429, times=2)
     with client_of(hubspot) as client:
         CALLS[name](client)
@@ -439,15 +447,15 @@ def test_every_call_outlasts_a_rate_limit(hubspot: Simulator, name: str) -> None
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_call_tells_a_refusal_at_once(hubspot: Simulator, name: str) -> None:
+def test_every_method_raises_a_refusal_at_once(hubspot: Simulator, name: str) -> None:
     hubspot.inject(status=400, body={"message": "No."})
     with client_of(hubspot) as client, pytest.raises(HubSpotValidationError, match=r"No\."):
         CALLS[name](client)
     assert len(hubspot.requests) == 1
 
 
-def test_a_dropped_connection_is_opened_again() -> None:
+def test_a_dropped_connection_is_reopened() -> None:
     answer = response(ACCOUNT).replace(b"Connection: close\r\n", b"")
     with Peer(answer) as peer, client_of(f"http://127.0.0.1:{peer.port}") as client:
-        for _ in range(3):  # the peer closes after each answer, without having said so
+        for _ in range(3):  # the peer closes after each answer without announcing it
             assert client.account_info().portal_id == 62515

@@ -1,4 +1,4 @@
-"""A client's settings: everything that is wrong with them is said at once, by field, and without a secret."""
+"""Settings of a client: one error names every wrong field, and shows no secret."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mistakes(**values: Any) -> str:
     return str(error.value)
 
 
-def test_a_token_is_enough() -> None:
+def test_defaults() -> None:
     settings = parse()
     assert settings.base_url == "https://api.hubapi.com"
     assert settings.api_version == "2026-03"
@@ -48,19 +48,19 @@ def test_null_and_blank_mean_the_default() -> None:
         assert parse(**{name: nothing for name in HubSpotSettings.model_fields if name != "access_token"}) == parse()
 
 
-def test_text_means_what_it_says() -> None:
+def test_values_may_be_text() -> None:
     settings = parse(timeout="2.5", max_retries="0", base_url=" https://example.com/ ", api_version="v4")
     assert (settings.timeout, settings.max_retries) == ((2.5, 2.5), 0)
     assert (settings.base_url, settings.api_version) == ("https://example.com", "v4")
 
 
 @pytest.mark.parametrize("value", [(1, 2), [1, 2], "1,2", "1, 2"])
-def test_two_timeouts(value: Any) -> None:
+def test_timeouts_to_connect_and_to_read(value: Any) -> None:
     assert parse(timeout=value).timeout == (1.0, 2.0)
 
 
 @pytest.mark.parametrize("version", get_args(ApiVersion))
-def test_versions(version: str) -> None:
+def test_every_api_version_is_accepted(version: str) -> None:
     assert parse(api_version=version).api_version == version
 
 
@@ -76,14 +76,14 @@ def test_versions(version: str) -> None:
         ("127.0.0.1:8080", "https://127.0.0.1:8080"),
     ],
 )
-def test_addresses(given_url: str, base_url: str) -> None:
+def test_addresses_are_normalized(given_url: str, base_url: str) -> None:
     assert parse(base_url=given_url).base_url == base_url
 
 
 @pytest.mark.parametrize(
     "host", ["api.hubapi.com", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "0.0.0.0"]
 )
-def test_plain_http_leads_to_loopback_only(host: str) -> None:
+def test_plain_http_is_for_loopback_only(host: str) -> None:
     assert "host: must be https: http would send the token unencrypted" in mistakes(
         access_token=TOKEN, base_url=f"http://{host}"
     )
@@ -110,14 +110,14 @@ def test_plain_http_leads_to_loopback_only(host: str) -> None:
         "https://4714.example.com℀",
     ],
 )
-def test_addresses_that_are_none(base_url: str) -> None:
+def test_invalid_addresses(base_url: str) -> None:
     assert mistakes(access_token=TOKEN, base_url=base_url).startswith(
         "The HubSpot connection cannot be used: host: must be "
     )
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "mistake"),
     [
         ("auth_type", "canary-4714", "auth_type: Input should be 'access_token' or 'oauth'"),
         ("api_version", "v3", "api_version: Input should be '2026-03', '2026-09', '2025-09' or 'v4'"),
@@ -145,13 +145,13 @@ def test_addresses_that_are_none(base_url: str) -> None:
         ("refresh_token", "canary 4714", "refresh_token: must be visible ASCII"),
     ],
 )
-def test_a_mistake_is_told_by_its_field(field: str, value: Any, said: str) -> None:
+def test_a_mistake_names_its_field(field: str, value: Any, mistake: str) -> None:
     text = mistakes(**{"access_token": TOKEN, field: value})
-    assert said in text
-    assert text.count(": ") == 2  # once, and nothing else
+    assert mistake in text
+    assert text.count(": ") == 2  # one mistake only
 
 
-def test_credentials_are_needed() -> None:
+def test_missing_credentials_are_named() -> None:
     assert mistakes() == (
         "The HubSpot connection cannot be used: "
         "password (access token): is missing; auth_type access_token requires it."
@@ -167,7 +167,7 @@ def test_credentials_are_needed() -> None:
     assert HubSpotSettings.parse({**OAUTH, "access_token": TOKEN}).access_token is not None
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_one_error_names_all_mistakes() -> None:
     text = mistakes(
         auth_type="oauth",
         client_secret=OAUTH["client_secret"],
@@ -177,8 +177,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         api_version="1",
         proxy="x",
     )
-    told_fields = [part.split(":")[0] for part in text.partition("used: ")[2].split("; ")]
-    assert [each for each in told_fields if " " not in each] == [
+    named_fields = [part.split(":")[0] for part in text.partition("used: ")[2].split("; ")]
+    assert [field for field in named_fields if " " not in field] == [
         *("host", "client_id", "refresh_token", "api_version", "timeout", "max_retries", "proxy")
     ]
 
@@ -195,20 +195,20 @@ BAD = {"base_url": "https://api.hubapi.com/crm", "port": 99_999, "timeout": 0}
         ({"auth_type": ["oauth"]}, ["client_id", "client_secret", "refresh_token", "password (access token)"]),
     ],
 )
-def test_an_unknown_auth_type_does_not_hide_what_else_is_wrong(credentials: dict[str, Any], missing: list[str]) -> None:
+def test_an_unknown_auth_type_does_not_hide_other_mistakes(credentials: dict[str, Any], missing: list[str]) -> None:
     text = mistakes(**credentials, **BAD)
-    said = re.findall(r"(?:; |used: )([\w ()]+): ", text)
-    assert sorted(said) == sorted(["port", "host", "auth_type", "timeout", *missing])
+    named = re.findall(r"(?:; |used: )([\w ()]+): ", text)
+    assert sorted(named) == sorted(["port", "host", "auth_type", "timeout", *missing])
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536, 2**63, 1.5, True, "x", "٣", "0", [443]])
-def test_a_port_that_is_none(port: Any) -> None:
+def test_an_invalid_port(port: Any) -> None:
     assert mistakes(access_token=TOKEN, port=port) == (
         "The HubSpot connection cannot be used: port: must be a whole number from 1 to 65535."
     )
 
 
-def test_a_port_beside_the_address() -> None:
+def test_a_port_completes_the_address() -> None:
     assert parse(port=8443).base_url == "https://api.hubapi.com:8443"
     assert parse(base_url="http://127.0.0.1/", port="80").base_url == "http://127.0.0.1"
     assert "host: must be an address" in mistakes(access_token=TOKEN, base_url="https://example.com:1", port=2)
@@ -239,7 +239,7 @@ values = (
 
 
 @given(st.dictionaries(st.sampled_from([*HubSpotSettings.model_fields, "other"]), values))
-def test_any_values_are_settings_or_are_refused(raw: dict[str, Any]) -> None:
+def test_any_values_are_accepted_or_refused(raw: dict[str, Any]) -> None:
     with contextlib.suppress(HubSpotSettingsError):
         settings = HubSpotSettings.parse(raw)
         assert (
@@ -248,7 +248,7 @@ def test_any_values_are_settings_or_are_refused(raw: dict[str, Any]) -> None:
 
 
 @given(st.text())
-def test_any_address_is_one_or_is_refused(base_url: str) -> None:
+def test_any_address_is_accepted_or_refused(base_url: str) -> None:
     try:
         found = parse(base_url=base_url).base_url
     except HubSpotSettingsError:
@@ -283,7 +283,7 @@ def test_the_same_origin(url: str, same: bool) -> None:
 
 
 @given(st.text())
-def test_any_text_has_an_origin_or_none(url: str) -> None:
+def test_any_text_has_no_origin_or_another_one(url: str) -> None:
     assert same_origin(url, "https://api.hubapi.com") is False
 
 

@@ -11,20 +11,29 @@ import pytest
 from tests.support import environment, leaks
 from tests.support.stack import Stack
 
+SHARED = {"test_discovery": "one Airflow", "test_example_dags": "one Airflow"}
+"""Modules whose tests share one Airflow -> the name of their group; every other module starts its own."""
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder."""
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder and keep those that share an Airflow on one worker; workers begin with them."""
     folder = Path(__file__).parent
     for item in items:
         if folder in item.path.parents:
             item.add_marker(pytest.mark.airflow)
+            if "stack" in item.fixturenames:  # type: ignore[attr-defined]  # every test here is a function
+                module = item.path.stem
+                item.add_marker(pytest.mark.xdist_group(SHARED.get(module, module)))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Start a whole Airflow, once for all tests, with the example DAGs and an embedded HubSpot.
+    """Start a whole Airflow, once for each worker, with the example DAGs and an embedded HubSpot.
 
-    In the end nothing that it leaves behind may show a secret.
+    After the last test, nothing that it leaves behind may contain a secret.
     """
     with ended_on_sigterm():
         folder = tmp_path_factory.mktemp("stack")
@@ -32,14 +41,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         dags_folder = shutil.copytree(environment.EXAMPLE_DAGS, folder / "dags")
         stack = Stack(folder / "airflow", dags_folder=dags_folder)
         with leaks.searched(stack, leaks.secrets_of(stack)):
-            # It would start by itself in the middle of a test, and make the portal as the file says.
+            # It would start by itself in the middle of a test, and change the portal.
             stack.api.call("PATCH", "/dags/hubspot_limits_mend_drift", json={"is_paused": True})
             yield stack
 
 
 @contextmanager
 def ended_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM, as `timeout` sends it, end pytest in good order: otherwise Airflow's processes would stay behind."""
+    """Let SIGTERM, as `timeout` sends it, end pytest like Ctrl-C does, so that it stops Airflow's processes."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

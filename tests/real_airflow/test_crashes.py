@@ -29,10 +29,12 @@ from airflow_provider_hubassoc.simulator import Simulator
 from tests.real_airflow.conftest import ended_on_sigterm
 from tests.real_airflow.test_stack import processes_in
 from tests.real_airflow.test_sync_dags import as_declared
-from tests.support import environment, leaks
-from tests.support.figures import FIGURES
+from tests.support import environment, figures, leaks
+from tests.support.airflow_api import FinishedRun
+from tests.support.polling import wait_for
 from tests.support.portal import client_of, sent
-from tests.support.stack import FinishedRun, Stack, session_members, wait_for
+from tests.support.sessions import members
+from tests.support.stack import Stack
 
 DAGS = Path(__file__).parent / "crash_dags"
 CONTACT_TO_COMPANY = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)
@@ -324,7 +326,7 @@ def test_a_worker_killed_between_any_two_requests_does_what_was_asked_and_nothin
             assert set(created(victim.portal).values()) <= {1}, case
             assert victim.portal.limits() == asked(kind, victim.portal), case
             survived += len(victim.proxy.killed)
-    FIGURES["kills survived"] = f"{survived} (of {len(plan)} tasks)"
+    figures.report("kills survived", f"{survived} (of {len(plan)} tasks)")
     stack.check()
 
 
@@ -448,8 +450,8 @@ def begun(waiting: Waiting, failing: Failing, timing_out: str) -> None:
 
 def threads_of_triggerer(stack: Stack) -> int:
     """Return how many threads the process has that runs the triggers."""
-    members = session_members({stack.components["triggerer"].pid})
-    return max(psutil.Process(pid).num_threads() for pid in members)
+    pids = members({stack.components["triggerer"].pid})
+    return max(psutil.Process(pid).num_threads() for pid in pids)
 
 
 def test_a_wait_marked_failed_is_not_read_any_more_and_goes_on_when_cleared(stack: Stack, waiting: Waiting) -> None:
@@ -484,7 +486,7 @@ def test_a_killed_triggerer_leaves_nobody_waiting_and_sends_nothing_again(stack:
 
     killed = stack.components["triggerer"].pid
     stack.kill("triggerer", with_children=False)
-    wait_for("the child of the triggerer to end", lambda: None if session_members({killed}) else True, timeout=60)
+    wait_for("the child of the triggerer to end", lambda: None if members({killed}) else True, timeout=60)
     orders.release(len(orders.conf) // 2)  # while nobody looks
     stack.start("triggerer")
 
@@ -492,7 +494,7 @@ def test_a_killed_triggerer_leaves_nobody_waiting_and_sends_nothing_again(stack:
     waiting.until("deferred", "success", slice(first, orders.released))
     assert orders.submissions() == [1] * len(orders.conf)
     assert threads_of_triggerer(stack) <= POOL_THREADS + OTHER_THREADS
-    FIGURES["waits that survived the triggerer"] = str(len(orders.conf) - first)
+    figures.report("waits that survived the triggerer", str(len(orders.conf) - first))
 
 
 def test_a_killed_scheduler_leaves_nobody_waiting_and_nothing_is_sent_again(

@@ -10,6 +10,7 @@ import json
 import random
 import re
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -32,9 +33,11 @@ from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import operation_from_event
 from tests.real_airflow.conftest import ended_on_sigterm
-from tests.support import environment
-from tests.support.figures import FIGURES
-from tests.support.stack import STARTUP_SECONDS, Stack, StackError, wait_for
+from tests.support import environment, figures
+from tests.support.polling import wait_for
+from tests.support.stack import STARTUP_SECONDS, Stack, StackError, migrated_database
+
+pytestmark = pytest.mark.alone
 
 SEED = 20260304
 POLL_INTERVAL, MAX_POLL_INTERVAL = 5.0, 10.0
@@ -111,7 +114,7 @@ class TriggererAlone(Stack):
     def __enter__(self) -> TriggererAlone:
         try:
             self._resources.enter_context(self.hubspot)
-            self._migrate()
+            shutil.copyfile(migrated_database(), self.home / "airflow.db")
             self.start("triggerer")
             wait_for("the triggerer", self._up, timeout=STARTUP_SECONDS)
         except BaseException:
@@ -243,19 +246,21 @@ def tell(waits: list[Waiting], memory: list[int]) -> None:
     times = [moment for moments in reads.values() for moment in moments]
     minutes = (max(each.fired_at for each in noticed) - min(each.started_at for each in waits)) / 60
     before, waiting, after = (round(each / 2**20) for each in memory)
-    FIGURES["load: waits, pairs, status links"] = (
+    figures.report(
+        "load: waits, directions, status links",
         f"{len(waits)}, {len({each.handle['to_object_type'] for each in waits})},"
-        f" {sum(bool(each.handle['status_link']) for each in waits)}"
+        f" {sum(bool(each.handle['status_link']) for each in waits)}",
     )
-    FIGURES["load: noticed"] = f"{len(noticed)}, the latest (seconds after its end) by " + ", by ".join(
-        f"{what} {max(figures):.1f}" for what, figures in late.items()
+    latest = ", by ".join(f"{what} {max(seconds):.1f}" for what, seconds in late.items())
+    figures.report("load: noticed", f"{len(noticed)}, the latest (seconds after its end) by {latest}")
+    figures.report(
+        "load: requests per minute",
+        f"{len(times) / minutes:.0f}; waits without sharing would make {60 / MAX_POLL_INTERVAL * len(waits):.0f}",
     )
-    FIGURES["load: requests per minute"] = (
-        f"{len(times) / minutes:.0f}; every wait on its own would make {60 / MAX_POLL_INTERVAL * len(waits):.0f}"
-    )
-    FIGURES["load: memory of the triggerer's event loop"] = (
+    figures.report(
+        "load: memory of the triggerer's event loop",
         f"{before} MiB empty, {waiting} MiB with all waits, {after} MiB after;"
-        f" {(memory[1] - memory[0]) / len(waits) / 1024:.0f} KiB a wait"
+        f" {(memory[1] - memory[0]) / len(waits) / 1024:.0f} KiB a wait",
     )
 
 

@@ -15,8 +15,9 @@ import requests
 from airflow_provider_hubassoc.limits.apply import apply_plan
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support import environment
+from tests.support.polling import wait_for
 from tests.support.portal import association, client_of, declare, make_plan
-from tests.support.stack import Stack, wait_for
+from tests.support.stack import Stack
 
 LIMITS = environment.EXAMPLE_DAGS / "limits.yaml"
 CONTACT_TO_COMPANY = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)

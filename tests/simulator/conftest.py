@@ -14,7 +14,7 @@ Simulate = Callable[..., Api]
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    """Start a simulator with the options given, and return a client for it."""
+    """Start a simulator with options and return a client for it."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> Api:

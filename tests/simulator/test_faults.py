@@ -1,4 +1,4 @@
-"""Every fault that can be injected, as a client sees it, and what the portal holds afterwards."""
+"""Every fault that can be injected: the answer that a client gets, and the state of the portal afterwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_status_and_body(api, hubspot, status, body):
     assert [one.status for one in hubspot.requests] == [status, 201]
 
 
-def test_after_the_write(api, hubspot):
+def test_fault_after_the_write(api, hubspot):
     hubspot.inject(status=503, body="<html>", after=True)
     assert create(api).status_code == 503
     assert values(hubspot) == CREATED
@@ -148,7 +148,7 @@ def test_content_length_too_large(api, hubspot):
 def test_content_length_too_small(api, hubspot):
     hubspot.inject(headers={"Content-Length": "5"})
     assert create(api).text == '{"sta'
-    # What was left over must not be taken for the next answer.
+    # The rest of the body must not be read as the next answer.
     assert create(api).status_code == 201
 
 
@@ -157,7 +157,7 @@ def test_no_content_type(api, hubspot):
     assert "Content-Type" not in create(api).headers
 
 
-def test_body_where_there_must_be_none(hubspot):
+def test_a_body_with_status_204(hubspot):
     hubspot.inject(status=204, body="surprise")
     with socket.create_connection(("127.0.0.1", hubspot.port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -194,7 +194,7 @@ def test_token_endpoint_can_fail(api, hubspot):
 
 
 @pytest.mark.parametrize("fault", [{"status": 99}, {"status": 600}, {"times": 0}, {"delay": -1}, {"truncate": -1}])
-def test_impossible_faults(hubspot, fault):
+def test_invalid_faults(hubspot, fault):
     with pytest.raises(ValueError, match=r"must"):
         hubspot.inject(**fault)
 

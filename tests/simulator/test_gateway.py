@@ -98,7 +98,7 @@ def test_missing_scopes(hubspot, scope):
     assert hubspot.limits() == {}
 
 
-# ---- OAuth -------------------------------------------------------------------------------------------------------
+# -- OAuth --
 
 
 def form_of(hubspot, **changes):
@@ -173,7 +173,7 @@ def test_scopes_of_oauth_tokens_can_be_set(api, hubspot):
     assert limited.call("GET", f"{api.root}/definitions/configurations/all").status_code == 403
 
 
-# ---- rate limits -------------------------------------------------------------------------------------------------
+# -- rate limits --
 
 
 def test_no_rate_limit_headers_without_limits(api):
@@ -197,7 +197,7 @@ def test_ten_secondly_limit(simulate):
     assert answer.headers["X-HubSpot-RateLimit-Max"] == "2"
     assert answer.headers["X-HubSpot-RateLimit-Interval-Milliseconds"] == "10000"
     assert "Retry-After" not in answer.headers
-    # The limit can be lifted while the simulator runs.
+    # The limit can be removed while the simulator runs.
     api.hubspot.settings.rate_limit = None
     assert api.call("GET", DETAILS).status_code == 200
 
@@ -224,7 +224,7 @@ def test_no_daily_headers_for_oauth_tokens(simulate):
     assert "X-HubSpot-RateLimit-Daily" not in headers
 
 
-def test_window_rolls():
+def test_ten_second_window_is_rolling():
     now = [100.0]
     settings = Settings(rate_limit=2)
     gateway = Gateway(settings, Portal(settings).local_time, clock=lambda: now[0])
@@ -241,5 +241,5 @@ def test_window_rolls():
     for moment in (100.0, 105.0, 106.0, 109.9, 110.0, 112.0, 115.0):
         now[0] = moment
         answers.append(status())
-    # Refused requests do not count: room is made 10 seconds after each admitted one.
+    # Refused requests do not count. An admitted request stops counting after 10 seconds.
     assert answers == [200, 200, 429, 429, 200, 429, 200]

@@ -1,4 +1,4 @@
-"""Labels: texts on both sides, rules, ids."""
+"""Labels: their texts on both sides, their rules and their ids."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_paired_label_of_one_object_type_has_two_ids(api, hubspot):
     assert sorted(hubspot.limits().values()) == [1, 9]
 
 
-def test_user_defined_ids_clash_with_hubspots(api, hubspot):
-    """(category, typeId) is the identity of a type; the type id alone is not."""
+def test_user_defined_ids_collide_with_hubspots_ids(api, hubspot):
+    """The identity of a type is (category, typeId), not the type id alone."""
     type_id, _ = hubspot.add_label("contacts", "companies", label="Decision maker", name="decision_maker")
     assert type_id in texts(api.labels("contacts/companies"), "HUBSPOT_DEFINED")
     api.batch("create", "contacts/companies", limit(type_id, 2, "USER_DEFINED"))
@@ -96,7 +96,7 @@ def test_update_without_inverse_label_changes_both_sides(api, hubspot):
         {"associationTypeId": 1},
     ],
 )
-def test_bad_update(api, hubspot, body):
+def test_invalid_update(api, hubspot, body):
     hubspot.add_label("contacts", "companies", label="A", name="a")
     answer = api.label("PUT", "contacts/companies", body)
     assert answer.status_code == 400
@@ -132,7 +132,7 @@ def test_default_and_unknown_types_cannot_be_deleted(api, suffix):
         {"name": 5, "label": "X"},
     ],
 )
-def test_bad_label(api, body):
+def test_invalid_label(api, body):
     answer = api.label("POST", "contacts/companies", body)
     assert answer.status_code == 400
     assert answer.json()["category"] == "VALIDATION_ERROR"

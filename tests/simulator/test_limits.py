@@ -1,4 +1,4 @@
-"""Create, update, purge and read limits; bodies as captured from a real portal."""
+"""Creating, updating, purging and reading limits, with the bodies captured from a real portal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_create(api, hubspot):
     assert hubspot.limits() == {CONTACT_TO_DEAL: 2}
 
 
-def test_update_has_no_label_and_creates_what_is_missing(api, hubspot):
+def test_update_creates_missing_limits_and_shows_no_label(api, hubspot):
     answer = api.batch("update", "contact/deal", limit(4, 11))
     assert answer.status_code == 200
     expected = {"category": "HUBSPOT_DEFINED", "typeId": 4, "userEnforcedMaxToObjectIds": 11}
@@ -56,13 +56,13 @@ def test_purge_of_a_type_that_never_had_a_limit(api):
     assert api.limits("contact/deal") == []
 
 
-def test_read_of_a_pair_goes_on_listing_a_purged_type(api):
+def test_read_of_a_direction_still_lists_a_purged_type(api):
     api.batch("create", "contact/company", limit(279, 5), limit(1, 1))
     api.batch("purge", "contact/company", limit(279))
     assert api.limits("contact/company") == [row(279, None), row(1, 1, "Primary")]
 
 
-def test_read_of_all_adds_the_inverse(api):
+def test_read_of_all_limits_adds_the_inverse_types(api):
     assert api.limits("all") == []
     api.batch("create", "contact/deal", limit(4, 2))
     assert api.limits("all") == [row(4, 2), row(3, None)]
@@ -78,12 +78,12 @@ def test_directions_are_independent(api, hubspot):
     assert hubspot.limits() == {CONTACT_TO_DEAL: 2, ("0-3", "0-1", "HUBSPOT_DEFINED", 3): 7}
 
 
-def test_same_object_unlabeled_is_one_limit_for_both_ways(api):
+def test_unlabeled_type_within_one_object_type_has_one_limit(api):
     api.batch("create", "company/company", limit(450, 9))
     assert api.limits("all") == [row(450, 9)]
 
 
-def test_same_object_paired_labels_have_a_limit_each(api):
+def test_paired_labels_within_one_object_type_have_a_limit_each(api):
     api.batch("create", "company/company", limit(13, 9))
     assert api.limits("all") == [row(13, 9, "Child Company"), row(14, None, "Parent Company")]
 
@@ -146,7 +146,7 @@ def test_create_of_an_existing_limit(simulate):
     assert refusing.batch("create", "contact/deal", limit(4, 6)).status_code == 201
 
 
-# ---- a label limit is never above the object limit ---------------------------------------------------------------
+# -- a label limit is never above the object limit --
 
 
 def test_label_limit_above_object_limit(api, hubspot):
@@ -201,7 +201,7 @@ def test_limit_rule_holds_within_a_direction_only(api):
     assert api.batch("create", "company/contact", limit(2, 50)).status_code == 201
 
 
-# ---- malformed requests ------------------------------------------------------------------------------------------
+# -- malformed requests --
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_limit_rule_holds_within_a_direction_only(api):
         (None, "Cannot deserialize value"),
     ],
 )
-def test_bad_input_refuses_the_whole_batch(api, hubspot, entry, message):
+def test_invalid_input_refuses_the_whole_batch(api, hubspot, entry, message):
     answer = api.batch("create", "contact/deal", limit(4, 1), entry)
     assert answer.status_code == 400
     body = answer.json()
@@ -240,7 +240,7 @@ def test_bad_input_refuses_the_whole_batch(api, hubspot, entry, message):
 
 
 @pytest.mark.parametrize("body", [{}, {"inputs": []}, {"inputs": 5}, [], 7, None])
-def test_bad_body(api, body):
+def test_invalid_body(api, body):
     path = f"{api.root}/definitions/configurations/contact/deal/batch/update"
     answer = api.call(
         "POST", path, data="null" if body is None else None, json=body, headers={"Content-Type": "application/json"}
@@ -249,7 +249,7 @@ def test_bad_body(api, body):
     assert answer.json()["category"] == "VALIDATION_ERROR"
 
 
-def test_message_names_the_place(api):
+def test_message_names_line_and_column(api):
     path = f"{api.root}/definitions/configurations/contact/deal/batch/purge"
     headers = {"Content-Type": "application/json"}
     answer = api.call("POST", path, data='{"inputs": [\n {"category": "NO", "typeId": 1}]}', headers=headers)

@@ -12,7 +12,7 @@ PAIR = ("contacts", "companies")
 
 @pytest.fixture
 def client(hubspot):
-    """The one of PyPI's hubspot-api-client; it speaks v4 (of a create answered with 200 it returns None)."""
+    """Return a client of hubspot-api-client, which uses v4; for a create answered with 200 it returns None."""
     return HubSpot(access_token=hubspot.token).crm.associations.v4.schema
 
 
@@ -105,7 +105,7 @@ def test_api_client_errors(limits):
 
 @pytest.fixture
 def sdk(hubspot):
-    """The one of PyPI's hubspot-sdk; it speaks 2026-03."""
+    """Return a client of hubspot-sdk, which uses 2026-03."""
     with hubspot_sdk.HubSpot(access_token=hubspot.token, base_url=hubspot.url, max_retries=0) as client:
         yield client
 
@@ -114,7 +114,7 @@ def test_sdk_limits(hubspot, sdk):
     limits, labels = sdk.crm.associations_schema.limits, sdk.crm.associations_schema.labels
     entry = {"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 5}
     pair = {"from_object_type": "contacts", "to_object_type": "companies"}
-    # It keeps the creation of limits among the labels.
+    # This client has the creation of limits among the methods for labels.
     created = labels.batch_create(**pair, inputs=[_snake(entry)])
     assert (created.status, created.results[0].type_id) == ("COMPLETE", 279)
     updated = limits.batch_update(**pair, inputs=[_snake(entry | {"maxToObjectIds": 6})])

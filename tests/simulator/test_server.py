@@ -1,4 +1,4 @@
-"""The log of requests, the routes under /_simulator/, and starting and stopping."""
+"""The log of requests, the routes under /_simulator/, and the lifecycle of the simulator."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_set_limit(api, hubspot):
         hubspot.set_limit("contacts", "companies", "HUBSPOT_DEFINED", 4, 5)
 
 
-# ---- the same over HTTP ------------------------------------------------------------------------------------------
+# -- control over HTTP --
 
 
 def control(hubspot, method, path, body=None):
@@ -120,7 +120,7 @@ def test_object_types_over_http(api, hubspot):
     assert control(hubspot, "POST", "object-types", {"name": "plan"}).status_code == 400
 
 
-# ---- life --------------------------------------------------------------------------------------------------------
+# -- lifecycle --
 
 
 def free(port):
@@ -136,8 +136,8 @@ def test_nothing_is_written_while_stopping():
     assert hubspot.limits() == {}
 
 
-def test_package_is_light():
-    """Importing the package loads no web framework; the simulator never loads its client's side."""
+def test_importing_the_package_is_cheap():
+    """Importing the package loads no web framework; the simulator never loads the client."""
     code = (
         "import sys, airflow_provider_hubassoc.simulator as s; assert 'fastapi' not in sys.modules; s.Simulator; "
         "bad = [m for m in sys.modules if m.split('.')[0] in ('airflow', 'requests') "
@@ -147,7 +147,7 @@ def test_package_is_light():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_port_and_thread_are_gone_afterwards():
+def test_stop_frees_port_and_thread():
     threads = set(threading.enumerate())
     with Simulator() as hubspot:
         hubspot.inject(delay=60)
@@ -165,8 +165,8 @@ def test_port_and_thread_are_gone_afterwards():
         assert Api(again).limits("all") == []
 
 
-def test_waiting_clients_are_let_go():
-    """Leaving the block does not wait for an answer that was to take a minute."""
+def test_stop_does_not_wait_for_answers():
+    """Leaving the block does not wait for an answer with a delay of a minute."""
     failures = []
 
     def ask():
@@ -185,7 +185,7 @@ def test_waiting_clients_are_let_go():
     assert len(failures) == 1
 
 
-def test_started_twice(hubspot):
+def test_a_second_start_fails(hubspot):
     with pytest.raises(RuntimeError, match="running already"):
         hubspot.start()
 
@@ -203,7 +203,7 @@ def test_start_failure_is_raised(hubspot):
 
 
 def test_failure_inside_the_thread_is_raised():
-    """A process that may open one more file gets a socket, but no event loop."""
+    """A process that may open one more file can open a socket, but not an event loop."""
     code = """if True:
         import os, resource
         from airflow_provider_hubassoc.simulator import Simulator
@@ -239,7 +239,7 @@ def test_many_clients_at_once(hubspot):
     assert {one.status for one in hubspot.requests} <= {200, 207}
 
 
-# ---- command line ------------------------------------------------------------------------------------------------
+# -- command line --
 
 
 def run(*arguments):
@@ -289,7 +289,7 @@ def test_command_line(signum):
         (["--port", "abc"], "--port: must be a whole number"),
     ],
 )
-def test_command_line_refuses(capsys, arguments, message):
+def test_command_line_refuses_invalid_options(capsys, arguments, message):
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 1

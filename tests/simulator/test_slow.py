@@ -1,4 +1,4 @@
-"""Slow processing and stale reads: by a clock of the test's own, and once over the socket."""
+"""Slow batches and stale reads, with a clock that the test controls and over the socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEY = ("0-1", "0-2", "HUBSPOT_DEFINED", 279)
 
 
 class Slow:
-    """A portal whose clock the test turns."""
+    """A portal with a clock that the test sets."""
 
     def __init__(self, **options):
         self.now = 0.0
@@ -47,7 +47,7 @@ def test_pending_then_processing_then_complete():
     assert len(operation.results) == 1
 
 
-def test_limits_come_into_force_without_anybody_asking_for_the_operation():
+def test_limits_come_into_force_without_a_read_of_the_operation():
     slow = Slow(processing_seconds=10)
     slow.submit(5)
     slow.now = 9
@@ -60,14 +60,14 @@ def test_limits_come_into_force_without_anybody_asking_for_the_operation():
     assert slow.seen() == [None]
 
 
-def test_rules_are_asked_at_the_end():
+def test_rules_apply_when_the_batch_ends():
     slow = Slow(processing_seconds=10)
     first, second = slow.submit(5), slow.submit(9, type_id=1)
     slow.now = 10
     assert (slow.status(first), slow.status(second)) == ("COMPLETE", "CANCELED")
 
 
-def test_operations_end_in_the_order_of_their_ends():
+def test_operations_end_in_the_order_in_which_they_are_due():
     slow = Slow(processing_seconds=10)
     slow.submit(5)
     slow.portal.settings.processing_seconds = 1
@@ -121,7 +121,7 @@ def test_flip_flop():
     assert [slow.seen() for _ in range(2)] == [[5], [5]]
 
 
-def test_limit_set_by_a_colleague_is_seen_at_once():
+def test_reads_show_a_limit_set_by_an_admin_at_once():
     slow = Slow(stale_seconds=10)
     slow.submit(5)
     slow.portal.set_limit("contacts", "companies", "HUBSPOT_DEFINED", 279, 7)
@@ -130,7 +130,7 @@ def test_limit_set_by_a_colleague_is_seen_at_once():
     assert slow.seen() == [7]
 
 
-# ---- over the socket ---------------------------------------------------------------------------------------------
+# -- over the socket --
 
 
 @pytest.mark.parametrize(("action", "code"), [("create", 201), ("update", 200), ("purge", 200)])
@@ -194,7 +194,7 @@ def test_no_status_links(simulate):
 
 
 def test_link_has_the_origin_that_the_client_used(simulate):
-    """A proxy before the simulator is the origin for whoever talks through it."""
+    """A client that uses a proxy in front of the simulator gets links to the proxy."""
     api = simulate(processing_seconds=3600)
     answer = api.batch("update", "contacts/companies", limit(279, 5), headers={"Host": "localhost:1234"})
     assert answer.json()["links"]["status"].startswith("http://localhost:1234/crm/associations/")

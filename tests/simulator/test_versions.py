@@ -1,4 +1,4 @@
-"""What differs between the versions of the API: paths and status codes."""
+"""Differences between the versions of the API: paths and status codes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_status_links_stay_in_the_version_called(simulate, root):
 @pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("seconds", [0, 0.02])
 @pytest.mark.parametrize("results", ["[]", "[{}]", '["<unknown>"]'])
-def test_a_purge_with_results_that_are_no_limits(simulate, results, seconds, root):
+def test_purge_with_results_that_are_not_limits(simulate, results, seconds, root):
     api = Api(simulate(purge_answer=results, processing_seconds=seconds).hubspot, root=root)
     answer = api.batch("purge", "contacts/companies", limit(279))
     while answer.json()["status"] != "COMPLETE":
@@ -93,6 +93,6 @@ def test_a_purge_with_results_that_are_no_limits(simulate, results, seconds, roo
         {"time_zone": "Mars/Olympus"},
     ],
 )
-def test_settings_that_no_portal_could_have(options):
+def test_invalid_settings(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Simulator(**options)

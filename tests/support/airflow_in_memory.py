@@ -1,7 +1,7 @@
-"""Airflow around a task, without a database: its real task runner, its serializers, its triggers' event loop.
+"""Airflow around a task, without a database: its real task runner, serializers and event loop of triggers.
 
-Only what lies behind the network is replaced: the Execution API, by :class:`Airflow`, which keeps in memory what
-the real one keeps in the metadata database. It does so for every version of Airflow that the provider supports.
+Only the Execution API is replaced: :class:`Airflow` keeps in memory what the real one keeps in the metadata database.
+It works with every version of Airflow that the provider supports, and with the beta of the next one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from typing import Any
 
-import httpx
 from airflow import sdk
 from airflow.sdk import TaskInstanceState, serde
+from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
@@ -33,6 +33,9 @@ from airflow.triggers.base import BaseTrigger
 from pydantic import TypeAdapter
 
 from airflow_provider_hubassoc.simulator import Simulator
+
+httpx: Any = import_module(Client.__mro__[1].__module__.partition(".")[0])
+"""The HTTP library of Airflow's client: ``httpx`` up to Airflow 3.3, ``httpx2`` in 3.4."""
 
 HAS_3_3 = hasattr(sdk, "RetryPolicy")
 """Airflow 3.3 has retry policies and the task state store."""
@@ -155,7 +158,7 @@ class Airflow:
         key = (task.task_id, map_index)
         stale = [name for *owner, name in self.xcoms if tuple(owner) == key] if is_new_try else []
 
-        def answer(request: httpx.Request) -> httpx.Response:
+        def answer(request: Any) -> Any:
             match request.method, request.url.path.strip("/").split("/"):
                 case "PATCH", ["task-instances", _, "run"]:
                     context = _run_context(task, try_number, next_method, next_kwargs)
@@ -189,7 +192,7 @@ class Airflow:
     def run_trigger_inline(self, deferral: DeferTask) -> Any:
         """Run a deferred task's trigger as ``dag.test()`` does, and return the payload of its event."""
 
-        def answer(request: httpx.Request) -> httpx.Response:
+        def answer(request: Any) -> Any:
             return self._answer(request, ("", -1))
 
         ti = _task_instance("dag", "task", 1, -1)
@@ -213,7 +216,7 @@ class Airflow:
 
     # -- the API --
 
-    def _answer(self, request: httpx.Request, owner: tuple[str, int]) -> httpx.Response:
+    def _answer(self, request: Any, owner: tuple[str, int]) -> Any:
         map_index = int(request.url.params.get("map_index", -1))
         match request.method, request.url.path.strip("/").split("/"):
             case "PUT", ["task-instances", _, "rtif"]:
@@ -297,12 +300,12 @@ class _TriggererComms:
         return ConnectionResult(**connection)
 
 
-def _supervisor(answer: Callable[[httpx.Request], httpx.Response]) -> type[InProcessTestSupervisor]:
+def _supervisor(answer: Callable[[Any], Any]) -> type[InProcessTestSupervisor]:
     """Return Airflow's supervisor of tasks in its own process, with an Execution API that is answered here."""
 
     class Supervisor(InProcessTestSupervisor):
         @staticmethod
-        def _api_client(dag: Any = None) -> Any:
+        def _api_client(*_: Any) -> Any:
             return InProcessTestSupervisor._Client(
                 base_url=None, dry_run=True, token="", transport=httpx.MockTransport(answer)
             )
@@ -361,7 +364,7 @@ def _run_context(task: Any, try_number: int, next_method: str | None, next_kwarg
     }
 
 
-def _found(value: Any) -> httpx.Response:
+def _found(value: Any) -> Any:
     if value is None:
         return httpx.Response(404, json={"detail": {"reason": "not_found"}})
     return httpx.Response(200, json=value)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from cryptography.fernet import Fernet
 
-from tests.support.figures import FIGURES
+from tests.support import figures
 from tests.support.stack import Stack
 
 _SQLITE = b"SQLite format 3\0"
@@ -102,18 +102,11 @@ def search(stack: Stack, secrets: Mapping[str, str], titles: Iterable[bytes]) ->
     search = Search(secrets)
     search.look_into(stack.home)
     search.look_at("the process titles", b"\n".join(titles))
-    _totals["secrets"] += search.secrets
-    _totals["bytes"] += search.bytes
-    _totals["stacks"] += 1
-    FIGURES["secrets searched for"] = (
-        f"{_totals['secrets']} of {_totals['stacks']} Airflow(s), in {len(spellings('any'))} spellings each"
-    )
-    FIGURES["bytes searched"] = f"{_totals['bytes']:,}"
+    figures.count("Airflows searched for secrets", 1)
+    figures.count(f"secrets searched for, in {len(spellings('any'))} spellings each", search.secrets)
+    figures.count("bytes searched for secrets", search.bytes)
     if search.found:
         raise AssertionError("Secrets were left behind:\n" + "\n".join(search.found))
-
-
-_totals = {"secrets": 0, "bytes": 0, "stacks": 0}
 
 
 def trigger_rows(stack: Stack) -> list[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""A bare client of HubSpot, for tests of the simulator."""
+"""A minimal client of HubSpot, for tests of the simulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_hubassoc.simulator import Simulator
 
 
 class Api:
-    """A bare client: what a stranger would write with `requests`."""
+    """A minimal client, as someone would write it with `requests` alone."""
 
     def __init__(self, hubspot: Simulator, token: str | None = None, root: str | None = None) -> None:
         self.hubspot = hubspot

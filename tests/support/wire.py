@@ -1,4 +1,4 @@
-"""What stands on the other side where the embedded HubSpot cannot: sockets that say what a test tells them."""
+"""Clients for tests, and servers that send any bytes, which the simulator cannot do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACCOUNT = b'{"portalId": 62515, "accountType": "STANDARD"}'
 
 
 class Pauses(list[float]):
-    """Remembers how long was to be slept, instead of sleeping."""
+    """Records how long the client would sleep, instead of sleeping."""
 
     def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -41,7 +41,7 @@ def client_of(
     inputs_per_request: int | None = None,
     **options: Any,
 ) -> HubSpotClient:
-    """Return a client of an embedded HubSpot, or of an address; it does not sleep.
+    """Return a client of a simulator or of an address; it does not sleep.
 
     :param options: raw values of the settings.
     """
@@ -68,7 +68,7 @@ L = TypeVar("L", bound="Listener")
 
 
 class Listener:
-    """A socket on loopback that serves one connection after the other, in a thread of its own."""
+    """A socket on loopback that serves one connection after the other in its own thread."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -94,14 +94,16 @@ class Listener:
                 self.serve(connection)
 
     def serve(self, connection: socket.socket) -> None:
-        """Deal with a connection; it is closed afterwards."""
+        """Serve a connection, which is closed afterwards."""
         raise NotImplementedError
 
 
 class Peer(Listener):
-    """A socket on loopback which reads a request and writes whatever it was given, then closes.
+    """A socket on loopback that reads a request, writes given bytes and closes the connection.
 
-    :param answers: what to write; the last one is repeated. None closes without a word.
+    :param answers: bytes to write, one answer for each request; the last one is repeated. None closes the connection
+        without an answer.
+    :param tls: context for HTTPS; None for HTTP.
     """
 
     def __init__(self, *answers: bytes | None, tls: ssl.SSLContext | None = None) -> None:
@@ -117,7 +119,9 @@ class Peer(Listener):
     def _talk(self, connection: socket.socket) -> None:
         with connection:
             request = b""
-            while b"\r\n\r\n" not in request and not request.startswith(b"\x16\x03"):  # or the beginning of TLS
+            while b"\r\n\r\n" not in request and not request.startswith(
+                b"\x16\x03"
+            ):  # or the beginning of a TLS handshake
                 part = connection.recv(65536)
                 if not part:
                     return
@@ -127,20 +131,20 @@ class Peer(Listener):
             if answer is not None:
                 connection.sendall(answer)
                 connection.shutdown(socket.SHUT_WR)
-                connection.recv(65536)  # until the client has read it all and goes
+                connection.recv(65536)  # until the client has read all of it and disconnects
 
 
 def closed_port() -> int:
-    """Return a port of loopback on which nobody listens."""
+    """Return a port on loopback on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Make a certificate for 127.0.0.1 that nobody knows.
+    """Make a self-signed certificate for 127.0.0.1.
 
-    :return: the context of a server that shows it, and the file to trust it by.
+    :return: the TLS context of a server with this certificate, and the file with which a client trusts it.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])

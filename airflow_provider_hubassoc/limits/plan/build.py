@@ -16,7 +16,7 @@ from airflow_provider_hubassoc.limits.plan.model import (
     UnfitDirection,
 )
 from airflow_provider_hubassoc.limits.plan.names import is_sendable, may_be_same
-from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, blocked_labels, direction_of, new_labels
+from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, blocked_labels, new_labels
 from airflow_provider_hubassoc.limits.plan.resolve import Findings, TypeKey, TypeResolver, UnmanagedTypes
 from airflow_provider_hubassoc.limits.plan.warnings import warnings_about
 from airflow_provider_hubassoc.limits.problems import show_exactly
@@ -36,17 +36,21 @@ def build_plan(config: ResolvedConfig, state: PortalState, *, prune: bool = Fals
     :return: the plan.
     """
     associations = config.associations
-    declared = [association for association in associations if direction_of(association) in state.directions]
+    declared = [association for association in associations if association.direction in state.directions]
     blocked = blocked_labels(new_labels(declared, associations, state), state)
     unfit: dict[Direction, list[str]] = {}
     while True:
         # A label that an unfit direction would create is missing in the inverse direction as well.
-        fit = [association for association in declared if direction_of(association) not in unfit]
+        fit = [association for association in declared if association.direction not in unfit]
         labels = new_labels(fit, associations, state, blocked)
         changes, findings = _compare(fit, state, labels, blocked, prune)
         problems = {direction: found.problems for direction, found in findings.items() if found.problems}
         if not problems:
-            fit_states = {direction: each for direction, each in state.directions.items() if direction not in unfit}
+            fit_states = {
+                direction: direction_state
+                for direction, direction_state in state.directions.items()
+                if direction not in unfit
+            }
             problems = _spelled_twice(changes, fit_states)
         if not problems:
             break
@@ -75,7 +79,7 @@ def _compare(
     changes: list[Change] = []
     all_findings: dict[Direction, Findings] = {}
     for association in associations:
-        findings = all_findings[direction_of(association)] = Findings()
+        findings = all_findings[association.direction] = Findings()
         resolver = TypeResolver(association, state, labels, blocked, findings)
         changes += _DirectionBuilder(association, state, resolver, findings).changes(prune)
     return changes, all_findings

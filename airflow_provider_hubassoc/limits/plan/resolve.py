@@ -18,7 +18,7 @@ from airflow_provider_hubassoc.limits.plan.names import (
     published_unlabeled_type,
     types_published_as,
 )
-from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, direction_of
+from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide
 from airflow_provider_hubassoc.limits.problems import Place, did_you_mean, show, show_exactly
 from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
 
@@ -88,7 +88,7 @@ class TypeResolver:
         blocked: Mapping[LabelSide, str],
         findings: Findings,
     ) -> None:
-        self.direction = direction_of(association)
+        self.direction = association.direction
         self._association = association
         self._state = portal.directions[self.direction]
         self._new_labels = new_labels
@@ -115,7 +115,7 @@ class TypeResolver:
             if exact.limit is not None and self._is_of_direction(exact):
                 found.append(DeclaredLimit(_where(exact), exact.identity, limit_of(exact.limit), exact.place))
         # A label that is yet to be created is unlimited already.
-        return [each for each in found if not (isinstance(each.key, str) and each.limit is None)]
+        return [limit for limit in found if not (isinstance(limit.key, str) and limit.limit is None)]
 
     def unmanaged(self, prune: bool) -> UnmanagedTypes:
         """Return the association types that the file names with a limit of ``null``.
