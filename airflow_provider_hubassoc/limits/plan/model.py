@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from airflow_provider_hubassoc.errors import HubassocError
-from airflow_provider_hubassoc.hubspot.models import AssociationCategory, TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.parsing import parse_json
 from airflow_provider_hubassoc.limits.directions import Direction, published_texts
 from airflow_provider_hubassoc.limits.state import DirectionRecord, Record, UnreadDirection
