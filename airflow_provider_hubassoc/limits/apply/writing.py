@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from airflow_provider_hubassoc.hubspot.constants import Action, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotValidationError
-from airflow_provider_hubassoc.hubspot.models import (
-    Action,
-    AssociationCategory,
-    AssociationLimit,
-    BatchAnswer,
-    BatchStatus,
-    ErrorDetail,
-    LimitInput,
-    TypeIdentity,
-)
+from airflow_provider_hubassoc.hubspot.models import AssociationLimit, BatchAnswer, BatchStatus, ErrorDetail, LimitInput
 from airflow_provider_hubassoc.limits.apply.batching import Step, steps
 from airflow_provider_hubassoc.limits.apply.report import Outcome, Status
 from airflow_provider_hubassoc.limits.apply.session import INTERRUPTED, ApplySession, wait_for
