@@ -26,10 +26,10 @@ from airflow_provider_hubassoc.hubspot.answers import (
     parse_purge_state,
     with_purged_types,
 )
+from airflow_provider_hubassoc.hubspot.constants import Action
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotRefusedAnswerError, HubSpotValidationError
 from airflow_provider_hubassoc.hubspot.models import (
     AccountInfo,
-    Action,
     AssociationLabel,
     AssociationLimit,
     AssociationName,

@@ -14,10 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from airflow_provider_hubassoc.hubspot.constants import MAX_INT32 as MAX_INT32
-from airflow_provider_hubassoc.hubspot.constants import Action as Action
-from airflow_provider_hubassoc.hubspot.constants import AssociationCategory as AssociationCategory
-from airflow_provider_hubassoc.hubspot.constants import TypeIdentity as TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import MAX_INT32, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.parsing import MAX_TEXT
 
 MAX_ERRORS = 500

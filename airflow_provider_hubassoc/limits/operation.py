@@ -20,22 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticSerializationError
 
 from airflow_provider_hubassoc.errors import HubassocError
+from airflow_provider_hubassoc.hubspot.constants import Action, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
     HubSpotOperationError,
 )
-from airflow_provider_hubassoc.hubspot.models import (
-    Action,
-    AssociationCategory,
-    AssociationLimit,
-    BatchAnswer,
-    BatchStatus,
-    ErrorDetail,
-    LimitInput,
-    TypeIdentity,
-)
+from airflow_provider_hubassoc.hubspot.models import AssociationLimit, BatchAnswer, BatchStatus, ErrorDetail, LimitInput
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.wording import limit_text
+from airflow_provider_hubassoc.limits.operation_text import describe, failure_text, join_first, missing_text
 
 if TYPE_CHECKING:
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
@@ -50,9 +42,6 @@ _TYPE_IN_ERROR = re.compile(r"(?<![\w-])(\d)-(-?\d{1,10})(?![\w-])")
 
 _MAX_ERRORS = 5
 """Maximum number of errors reported for one input; errors that name no input are reported for every input."""
-
-_MAX_SHOWN = 10
-"""Maximum number of inputs named in one message."""
 
 
 class OperationHandleError(HubassocError, ValueError):
@@ -151,7 +140,7 @@ class BatchOperation(BaseModel):
         """Whether every input is applied and, with ``verify``, seen in force."""
         if self._all_in_force:
             return True
-        is_done = self.status is BatchStatus.COMPLETE and not self._has_errors and len(self.applied) == len(self.inputs)
+        is_done = self.status is BatchStatus.COMPLETE and not self.has_errors and len(self.applied) == len(self.inputs)
         return is_done and not self.verify
 
     @property
@@ -162,8 +151,8 @@ class BatchOperation(BaseModel):
         if self.status is BatchStatus.CANCELED:
             return True
         if self.status is BatchStatus.COMPLETE:
-            return self._has_errors or bool(self.changed)
-        if not self._has_errors:
+            return self.has_errors or bool(self.changed)
+        if not self.has_errors:
             return False
         refused = len(self.refused)
         return refused > 0 and len(self.applied) + refused == len(self.inputs)
@@ -227,20 +216,12 @@ class BatchOperation(BaseModel):
         done = set(self.in_force or ())
         if not self.verify:
             done |= {limit_input.identity for limit_input in self.applied}
-        current = self._last_limits
-        texts = []
-        for limit_input in self.inputs:
-            if limit_input.identity not in done:
-                is_now = f"is {limit_text(current.get(limit_input.identity))}"
-                texts.append(
-                    f"{limit_input.category.value} {limit_input.type_id}:"
-                    f" {'not read yet' if self.last_read is None else is_now},"
-                    f" should be {limit_text(limit_input.max_to_object_ids)}"
-                )
-        return texts
+        current = None if self.last_read is None else self._last_limits
+        return [missing_text(limit_input, current) for limit_input in self.inputs if limit_input.identity not in done]
 
     @property
-    def _has_errors(self) -> bool:
+    def has_errors(self) -> bool:
+        """Whether HubSpot reports errors, even if it does not say which."""
         return bool(self.errors) or self.num_errors > 0
 
     @property
@@ -262,7 +243,7 @@ class BatchOperation(BaseModel):
         reported = self._reported(limit_input)
         if self.action == "purge":
             # HubSpot answers a purge without results; if there are some, they may hold the old limit.
-            return bool(reported) or (self.status is BatchStatus.COMPLETE and not self._has_errors)
+            return bool(reported) or (self.status is BatchStatus.COMPLETE and not self.has_errors)
         return reported == {limit_input.max_to_object_ids}  # results that contradict each other confirm nothing
 
     # -- what to read next, and what a read changes --
@@ -330,25 +311,9 @@ class BatchOperation(BaseModel):
         """
         if not self.has_failed:
             return
-        batch = f"the {self.action} batch for {self.direction_in(connection_name)}"
-        if self.status is BatchStatus.CANCELED:
-            event = f"HubSpot canceled {batch}"
-        elif self._has_errors:
-            event = f"HubSpot refused part of {batch}"
-        else:
-            event = f"HubSpot set other limits than requested by {batch}"
-        lines = [f"{event}: {len(self.applied)} of {len(self.inputs)} applied."]
-        for limit_input, errors in self.refused:
-            if limit_input.identity in self.changed:
-                lines.append(f"Not applied {describe(limit_input)}: {errors[0].message}.")
-            else:
-                reasons = "; ".join(map(_reason, errors)) or "HubSpot gave no reason"
-                lines.append(f"Refused {describe(limit_input)}: {reasons}.")
-        lines += [f"Applied {describe(limit_input)}." for limit_input in self.applied]
-        lines += [f"Unconfirmed {describe(limit_input)}." for limit_input in self.unconfirmed]
         first = self.errors[0] if self.errors else ErrorDetail()
         raise HubSpotOperationError(
-            "\n".join(lines),
+            failure_text(self, connection_name),
             operation=self.to_dict(),
             category=first.category,
             sub_category=first.sub_category,
@@ -391,23 +356,6 @@ def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
             if not error.retryable:
                 operation = operation.without_status_link()
     return operation.with_limits(client.get_limits(operation.from_object_type, operation.to_object_type))
-
-
-def describe(limit_input: LimitInput) -> str:
-    """Return an input as text: ``HUBSPOT_DEFINED 279 (max 5)``."""
-    limit = "" if limit_input.max_to_object_ids is None else f" (max {limit_input.max_to_object_ids})"
-    return f"{limit_input.category.value} {limit_input.type_id}{limit}"
-
-
-def join_first(texts: Sequence[str], separator: str) -> str:
-    """Join the first texts, and say how many are left out."""
-    more = f"{separator.rstrip()} and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
-    return f"{separator.join(texts[:_MAX_SHOWN])}{more}"
-
-
-def _reason(error: ErrorDetail) -> str:
-    kind = ", ".join(part for part in (error.category, error.sub_category) if part)
-    return f"{error.message or 'no message'}{f' [{kind}]' if kind else ''}"
 
 
 def _names_type(error: ErrorDetail, limit_input: LimitInput) -> bool:

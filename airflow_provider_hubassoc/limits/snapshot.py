@@ -9,20 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError
-from airflow_provider_hubassoc.hubspot.models import (
-    AssociationLabel,
-    AssociationLimit,
-    AssociationName,
-    TypeIdentity,
-)
+from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit, AssociationName
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
 from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
 from airflow_provider_hubassoc.limits.plan.model import NewLabel, Plan
 from airflow_provider_hubassoc.limits.plan.names import may_be_same, published_direction
-from airflow_provider_hubassoc.limits.plan.new_labels import direction_of, labels_to_create, reason_against_creating
+from airflow_provider_hubassoc.limits.plan.new_labels import labels_to_create, reason_against_creating
 from airflow_provider_hubassoc.limits.plan.resolve import limit_of
 from airflow_provider_hubassoc.limits.state import DirectionState, PortalState, UnreadDirection
 
@@ -51,7 +47,7 @@ def read_state(
     :param sleep: called to wait, with seconds; it may raise to end everything early.
     :raises HubSpotError: if no direction can be read, for example because HubSpot rejects the token.
     """
-    associations = {direction_of(association): association for association in config.associations}
+    associations = {association.direction: association for association in config.associations}
     possibly_same = _possibly_same(list(associations))
 
     def read(direction: Direction, pacer: Pacer) -> DirectionState:
@@ -91,7 +87,7 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
     They are not needed where every name is known without them: HubSpot's own unlabeled types have published ids, and
     labels that have a limit already come with the limits. So a direction that is as declared takes one read.
     """
-    direction = direction_of(association)
+    direction = association.direction
     actual = DirectionState(limits).in_force
     with_limit = [exact for exact in association.types if exact.limit is not None]
     wanted: dict[TypeIdentity, int | None] = {exact.identity: limit_of(exact.limit) for exact in with_limit}

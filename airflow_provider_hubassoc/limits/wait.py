@@ -14,7 +14,8 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotPollError,
 )
 from airflow_provider_hubassoc.hubspot.models import BatchStatus
-from airflow_provider_hubassoc.limits.operation import BatchOperation, join_first
+from airflow_provider_hubassoc.limits.operation import BatchOperation
+from airflow_provider_hubassoc.limits.operation_text import join_first
 
 _GROWTH = 1.5
 _JITTER = 0.2
@@ -149,7 +150,7 @@ class Wait:
         if not error.retryable and not is_sporadic:
             raise error
         if is_rejected and self.failures:  # leave a second rejection in a row to Airflow's retries
-            raise HubSpotError.from_dict({**error.to_dict(), "retryable": True}) from error
+            raise error.replace(retryable=True) from error
         self.failures += 1
         self.hold = error.retry_after or 0.0
         if self.failures >= self._max_poll_failures:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_hubassoc.hubspot.models import AssociationCategory, LimitInput
+from airflow_provider_hubassoc.hubspot.constants import AssociationCategory
+from airflow_provider_hubassoc.hubspot.models import LimitInput
 from airflow_provider_hubassoc.limits.inputs import LimitInputsError, check_inputs, parse_inputs, parse_seconds
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationError
 from airflow_provider_hubassoc.hubspot.models import AssociationLimit, BatchAnswer, BatchStatus, LimitInput
-from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, describe
+from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
+from airflow_provider_hubassoc.limits.operation_text import describe
 
 A = {"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 5}
 B = {"category": "USER_DEFINED", "typeId": 35, "maxToObjectIds": 3}

@@ -1,68 +1,22 @@
-"""Declared x actual, without a portal: names, warnings, what people see, and the way through JSON."""
+"""Comparing declared limits with a portal, without a portal."""
 
-import io
-import json
 import re
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, UnfitDirection, build_plan
+from airflow_provider_hubassoc.limits.plan import Plan, UnfitDirection, build_plan
 from airflow_provider_hubassoc.limits.plan.new_labels import internal_name
-from airflow_provider_hubassoc.limits.plan.rebase import rebase
-from airflow_provider_hubassoc.limits.plan.render import render_comment, render_markdown, render_terminal, render_text
 from airflow_provider_hubassoc.limits.snapshot import needs_labels
-from airflow_provider_hubassoc.limits.state import DirectionState, PortalState, UnreadDirection
+from airflow_provider_hubassoc.limits.state import PortalState
+from tests.support.plans import LABELS, actions_of, direction_state, plan_of, problems_of, some_plan
 from tests.support.portal import HUBSPOT, USER, association, declare
 
-CONTACTS_COMPANIES = [(HUBSPOT, 279, None), (HUBSPOT, 1, "Primary"), (USER, 7, "Owner"), (USER, 8, "Boss")]
 
-
-def state(
-    limits: list[tuple[str, int, int | None, str | None]],
-    labels: list[tuple[str, int, str | None]] | None = None,
-) -> DirectionState:
-    return DirectionState(
-        [
-            AssociationLimit(category=category, type_id=type_id, max_to_object_ids=limit, label=label)
-            for category, type_id, limit, label in limits
-        ],
-        None
-        if labels is None
-        else [AssociationLabel(category=category, type_id=type_id, label=label) for category, type_id, label in labels],
-    )
-
-
-def plan_of(declared: dict[str, Any], found: DirectionState, *, prune: bool = False) -> Plan:
-    config = load_config(declare(declared)).resolve()
-    return build_plan(config, PortalState({Direction(declared["from"], declared["to"]): found}), prune=prune)
-
-
-def problems_of(plan: Plan) -> str:
-    return "\n".join(map(str, plan.unfit))
-
-
-def actions(plan: Plan) -> list[tuple[str, str, int | None, int | None]]:
-    return [(change.action, change.name, change.current, change.target) for change in plan.changes]
-
-
-def some_plan(*, prune: bool = False) -> Plan:
-    return plan_of(
-        association("contacts", "companies", limit=9, labels={"Owner": 4, "Boss": 1, "Primary": "unlimited"}),
-        state(
-            [(HUBSPOT, 279, 9, None), (HUBSPOT, 1, 2, "Primary"), (USER, 7, 5, "Owner"), (HUBSPOT, 931, 3, "Bill | x")],
-            CONTACTS_COMPANIES,
-        ),
-        prune=prune,
-    )
-
-
-def test_what_becomes_of_each_limit() -> None:
-    assert actions(some_plan()) == [
+def test_each_limit_has_an_action() -> None:
+    assert actions_of(some_plan()) == [
         ("unchanged", "(unlabeled)", 9, 9),
         ("unmanaged", "Bill | x", 3, 3),
         ("create", "Boss", None, 1),
@@ -70,21 +24,32 @@ def test_what_becomes_of_each_limit() -> None:
         ("purge", "Primary", 2, None),
     ]
     assert some_plan().summary == ("Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.")
-    assert ("purge", "Bill | x", 3, None) in actions(some_plan(prune=True))
+    assert ("purge", "Bill | x", 3, None) in actions_of(some_plan(prune=True))
+
+
+def test_changes_are_sorted_with_the_object_limit_first_and_types_without_a_label_last() -> None:
+    limits = [(USER, 99, 3, None), (USER, 7, 5, "Owner"), (HUBSPOT, 279, 9, None), (USER, 8, 1, "Boss")]
+    plan = plan_of(association("contacts", "companies"), direction_state(limits))
+    assert [change.name for change in plan.changes] == ["(unlabeled)", "Boss", "Owner", "USER_DEFINED 99"]
 
 
 def test_the_order_of_the_file_does_not_matter() -> None:
-    entries = [association("contacts", "companies", limit=1), association("0-1", "0-3", limit=2)]
-    found = {Direction("contacts", "companies"): state([]), Direction("0-1", "0-3"): state([])}
+    new = {"New": {"create_missing": True}}
+    entries = [association("contacts", "companies", limit=1, labels=new), association("0-1", "0-3", labels=new)]
+    found = {
+        Direction("contacts", "companies"): direction_state([], LABELS),
+        Direction("0-1", "0-3"): direction_state([], [(USER, 5, "Old")]),
+    }
     plans = [
         build_plan(load_config(declare(*order)).resolve(), PortalState(found)) for order in (entries, entries[::-1])
     ]
     assert plans[0] == plans[1]
+    assert len(plans[0].warnings) == 2
 
 
-def test_an_unknown_label_tells_those_there_are() -> None:
+def test_an_unknown_label_lists_the_labels_of_the_portal() -> None:
     declared = association("contacts", "companies", labels={"owner": 1, "Bos": 2, "Nothing": 3})
-    plan = plan_of(declared, state([], CONTACTS_COMPANIES))
+    plan = plan_of(declared, direction_state([], LABELS))
     assert plan.unfit[0].problems == [
         'labels["owner"]: "owner" looks like "Owner", which the portal has; use exactly that text, or rename one of '
         "the two",
@@ -95,30 +60,39 @@ def test_an_unknown_label_tells_those_there_are() -> None:
     ]
 
 
-def test_a_label_of_two_types_has_to_be_named_exactly() -> None:
-    rows = [*CONTACTS_COMPANIES, (USER, 9, "Primary")]
+def test_a_label_of_two_types_is_ambiguous() -> None:
+    rows = [*LABELS, (USER, 9, "Primary")]
     assert re.search(
         r"HUBSPOT_DEFINED 1, USER_DEFINED 9; declare the one you mean under types",
-        problems_of(plan_of(association("contacts", "companies", labels={"Primary": 1}), state([], rows))),
+        problems_of(plan_of(association("contacts", "companies", labels={"Primary": 1}), direction_state([], rows))),
     )
 
 
-def test_one_type_under_two_names() -> None:
+def test_one_type_declared_under_two_names() -> None:
     declared = association("contacts", "companies", limit=1, types=[{"category": HUBSPOT, "typeId": 279, "limit": 2}])
-    assert re.search("already declared under another name", problems_of(plan_of(declared, state([]))))
+    assert re.search("already declared under another name", problems_of(plan_of(declared, direction_state([]))))
 
 
 def test_a_label_limit_above_an_object_limit_that_the_file_does_not_mention() -> None:
     declared = association("contacts", "companies", labels={"Owner": 6})
     assert re.search(
         r"limit of 6 \(declared\) would be above the object limit of 5 \(not in the file\)",
-        problems_of(plan_of(declared, state([(HUBSPOT, 279, 5, None)], CONTACTS_COMPANIES))),
+        problems_of(plan_of(declared, direction_state([(HUBSPOT, 279, 5, None)], LABELS))),
     )
+
+
+def test_an_object_limit_below_a_label_limit_that_the_file_does_not_mention() -> None:
+    declared = association("contacts", "companies", limit=2)
+    plan = plan_of(declared, direction_state([(HUBSPOT, 279, 9, None), (USER, 7, 5, "Owner")]))
+    assert (
+        '"Owner": the limit of 5 (not in the file) would be above the object limit of 2 (declared); lower the label '
+        "limit or raise the object limit"
+    ) in problems_of(plan)
 
 
 def test_one_direction_in_two_spellings() -> None:
     one, other = association("p_car", "contacts", limit=1), association("2-5", "contacts", limit=2)
-    found = state([], [(USER, 3, None)])
+    found = direction_state([], [(USER, 3, None)])
     plan = build_plan(
         load_config(declare(one, other)).resolve(),
         PortalState({Direction("p_car", "contacts"): found, Direction("2-5", "contacts"): found}),
@@ -128,11 +102,13 @@ def test_one_direction_in_two_spellings() -> None:
     assert plan.is_empty
 
 
-def test_the_unlabeled_type_of_a_custom_object_is_the_portal_s() -> None:
-    plan = plan_of(association("p_car", "contacts", limit=3), state([], [(USER, 3, None), (USER, 4, "Driver")]))
+def test_the_unlabeled_type_of_a_custom_object_comes_from_the_portal() -> None:
+    plan = plan_of(
+        association("p_car", "contacts", limit=3), direction_state([], [(USER, 3, None), (USER, 4, "Driver")])
+    )
     assert [(change.category, change.type_id, change.unlabeled) for change in plan.changes] == [(USER, 3, True)]
     for rows in ([(USER, 4, "Driver")], [(USER, 3, None), (USER, 4, None)]):
-        unfit = plan_of(association("p_car", "contacts", limit=3), state([], rows))
+        unfit = plan_of(association("p_car", "contacts", limit=3), direction_state([], rows))
         assert "unlabeled association types in this direction" in problems_of(unfit)
 
 
@@ -166,14 +142,14 @@ def test_the_unlabeled_type_of_a_custom_object_is_the_portal_s() -> None:
         ),
     ],
 )
-def test_labels_are_read_only_where_a_name_needs_it(
+def test_labels_are_read_only_where_a_name_needs_them(
     declared: dict[str, Any], limits: list[tuple[str, int, int | None, str | None]], needed: bool
 ) -> None:
     config = load_config(declare(declared))
-    assert needs_labels(config.associations[0], state(limits).limits) is needed
+    assert needs_labels(config.associations[0], direction_state(limits).limits) is needed
 
 
-def test_labels_to_create_are_made_once_for_both_sides() -> None:
+def test_a_label_declared_in_both_directions_is_created_once() -> None:
     config = load_config(
         declare(
             association("contacts", "deals", labels={"Buyer": {"limit": 1, "create_missing": True}, "Sym": 2}),
@@ -188,8 +164,8 @@ def test_labels_to_create_are_made_once_for_both_sides() -> None:
         )
     ).resolve()
     found = {
-        Direction("contacts", "deals"): state([], [(HUBSPOT, 4, None)]),
-        Direction("deals", "contacts"): state([], [(HUBSPOT, 3, None)]),
+        Direction("contacts", "deals"): direction_state([], [(HUBSPOT, 4, None)]),
+        Direction("deals", "contacts"): direction_state([], [(HUBSPOT, 3, None)]),
     }
     plan = build_plan(config, PortalState(found))
     assert [(label.label, label.inverse, label.name) for label in plan.new_labels] == [
@@ -198,6 +174,28 @@ def test_labels_to_create_are_made_once_for_both_sides() -> None:
     ]
     assert all(change.type_id is None for change in plan.changes)
     assert plan.summary.startswith("Plan: 2 labels and 4 limits to create, ")
+
+
+def test_a_possible_rename_is_one_warning() -> None:
+    created = {"limit": 1, "create_missing": True}
+    config = load_config(
+        declare(
+            association("contacts", "companies", labels={"Owner": 3, "New": created}),
+            association("companies", "contacts", labels={"New": created}),
+        )
+    ).resolve()
+    found = {
+        Direction("contacts", "companies"): direction_state([], LABELS),
+        Direction("companies", "contacts"): direction_state([], [(HUBSPOT, 280, None), (USER, 9, "Chief")]),
+    }
+    plan = build_plan(config, PortalState(found))
+    assert [(label.direction, label.candidates) for label in plan.new_labels] == [
+        (Direction("contacts", "companies"), ["Boss"])
+    ]
+    assert plan.warnings == [
+        'contacts -> companies: the label "New" will be created. If it was renamed to "Boss", write that text in the '
+        "file instead"
+    ]
 
 
 def test_internal_names() -> None:
@@ -212,7 +210,7 @@ def test_internal_names() -> None:
 def test_warnings() -> None:
     declared = association("contacts", "companies", limit=20_000, labels={"Owner": 4})
     plan = plan_of(
-        declared, state([(HUBSPOT, 279, None, None), (USER, 7, 5, "Owner"), (HUBSPOT, 1, 20_000, "Primary")])
+        declared, direction_state([(HUBSPOT, 279, None, None), (USER, 7, 5, "Owner"), (HUBSPOT, 1, 20_000, "Primary")])
     )
     assert plan.warnings == [
         'HubSpot does not enforce a lowered limit on existing associations: contacts -> companies "Owner" 5 -> 4',
@@ -223,144 +221,13 @@ def test_warnings() -> None:
     ]
 
 
-def rendered(plan: Plan, width: int) -> str:
-    return render_text(plan, width=width)
-
-
-def test_colours_say_what_happens() -> None:
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(render_terminal(some_plan()))
-    assert "\x1b[32m+ create" in console.export_text(styles=True)
-
-
-def test_a_terminal_shows_it_at_a_glance() -> None:
-    text = rendered(some_plan(), 80)
-    assert text.startswith("\n")  # a log line begins before it
-    assert [line.split() for line in text.splitlines()[1:6]] == [
-        ["From", "->", "to", "Association", "type", "Current", "Planned"],
-        ["?", "unmanaged", "contacts", "->", "companies", "Bill", "|", "x", "3"],
-        ["+", "create", "Boss", "unlimited", "1"],
-        ["~", "update", "Owner", "5", "4"],
-        ["-", "purge", "Primary", "2", "unlimited"],
-    ]
-    assert text.rstrip().endswith("Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.")
-
-
-def test_nothing_to_do_is_one_line() -> None:
-    plan = plan_of(association("contacts", "companies", limit=5), state([(HUBSPOT, 279, 5, None)]))
-    assert plan.is_empty
-    line = "No changes, the portal is as declared. 1 unchanged, 0 unmanaged."
-    assert rendered(plan, 80).strip() == line
-    assert render_markdown(plan) == f"**{line}**\n"
-
-
-def test_markdown_for_people() -> None:
-    assert render_markdown(some_plan()) == (
-        "**Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.**\n"
-        "\n"
-        "| | From -> to | Association type | Current | Planned |\n"
-        "|---|---|---|---:|---:|\n"
-        "| unmanaged | contacts -> companies | Bill \\| x | 3 |  |\n"
-        "| create | contacts -> companies | Boss | unlimited | 1 |\n"
-        "| update | contacts -> companies | Owner | 5 | 4 |\n"
-        "| purge | contacts -> companies | Primary | 2 | unlimited |\n"
-        "\n"
-        "- Warning: HubSpot does not enforce a lowered limit on existing associations: "
-        'contacts -> companies "Owner" 5 -> 4\n'
-    )
-
-
-@pytest.mark.parametrize("label", ["[bold red]x[/]", "\x1b[31mx", "<script>x", "a\nb", "![x](y)", "`|`"])
-def test_a_label_cannot_change_what_is_shown_around_it(label: str) -> None:
-    plan = plan_of(
-        association("contacts", "companies", types=[{"category": USER, "typeId": 7, "limit": 1}]),
-        state([(USER, 7, 2, label)]),
-    )
-    shown = rendered(plan, 100)
-    assert "\x1b" not in shown
-    assert "update" in shown
-    assert "".join(char if char.isprintable() else " " for char in label) in shown
-    markdown = render_markdown(plan)
-    assert markdown.count("\n") == 7
-    assert "<script" not in markdown
-    assert "![x]" not in markdown
-
-
-def test_through_json_and_back() -> None:
-    plan = some_plan()
-    data = plan.to_json()
-    assert Plan.from_json(json.loads(json.dumps(data))) == plan
-    assert Plan.from_json(json.dumps(data)) == plan
-    assert (
-        data["fingerprint"] == plan.fingerprint != some_plan(prune=True).model_copy(update={"changes": []}).fingerprint
-    )
-    for wrong in ({"version": 2}, {"changes": [{"action": "explode"}]}, "no json", [], None):
-        with pytest.raises(ValueError, match="not a plan"):
-            Plan.from_json(wrong)  # type: ignore[arg-type]
-
-
-def again(limits: list[tuple[str, int, int | None, str | None]], labels: Any = CONTACTS_COMPANIES) -> PortalState:
-    return PortalState({Direction("contacts", "companies"): state(limits, labels)})
-
-
-ROWS = [(HUBSPOT, 279, 9, None), (HUBSPOT, 1, 2, "Primary"), (USER, 7, 5, "Owner"), (HUBSPOT, 931, 3, "Bill | x")]
-
-
-def test_an_approved_plan_goes_on_where_it_was_cut_off() -> None:
-    plan = some_plan()
-    assert rebase(plan, again(ROWS)) == plan
-    half = [*ROWS[:2], (USER, 7, 4, "Owner"), ROWS[3]]
-    assert [change.name for change in rebase(plan, again(half)).writes] == ["Boss", "Primary"]
-    done = [ROWS[0], (USER, 7, 4, "Owner"), (USER, 8, 1, "Boss"), ROWS[3]]
-    assert rebase(plan, again(done)).is_empty
-
-
-@pytest.mark.parametrize(
-    ("limits", "labels", "reason"),
-    [
-        ([*ROWS[1:]], CONTACTS_COMPANIES, "(unlabeled): the limit was 9 and is now unlimited"),
-        ([*ROWS[:2], (USER, 7, 6, "Owner"), ROWS[3]], CONTACTS_COMPANIES, "Owner: the limit was 5 and is now 6"),
-        ([*ROWS[:3], (HUBSPOT, 931, 4, "Bill | x")], CONTACTS_COMPANIES, "Bill | x: the limit was 3 and is now 4"),
-        ([*ROWS, (USER, 99, 1, "New")], CONTACTS_COMPANIES, "USER_DEFINED 99: now has a limit of 1"),
-        (ROWS, [*CONTACTS_COMPANIES[:3], (USER, 8, "Chief")], 'USER_DEFINED 8 is no longer called "Boss"'),
-    ],
-)
-def test_a_plan_is_stale_when_anything_else_has_changed(limits: Any, labels: Any, reason: str) -> None:
-    labels = [*labels, (HUBSPOT, 931, "Bill | x")]
-    with pytest.raises(StalePlanError) as caught:
-        rebase(some_plan(), again(limits, labels))
-    assert len(caught.value.reasons) == 1
-    assert reason in caught.value.reasons[0]
-
-
-def test_a_direction_that_could_not_be_read_is_not_forgotten() -> None:
-    direction = Direction("contacts", "companies")
-    unread = UnreadDirection(from_object_type="contacts", to_object_type="companies", reason="not now")
-    plan = build_plan(
-        load_config(declare(association("contacts", "companies", limit=1))).resolve(),
-        PortalState({}, {direction: unread}),
-    )
-    assert (
-        plan.summary == "1 direction could not be read. No changes in the other directions. 0 unchanged, 0 unmanaged."
-    )
-    assert "contacts -> companies could not be read: not now" in render_markdown(plan)
-    assert "contacts -> companies could not be read: not now" in rendered(plan, 80)
-
-
-@pytest.mark.parametrize("change", [{"changes": []}, {"fingerprint": None}, {"portal_id": 7}, {"warnings": ["none"]}])
-def test_a_plan_that_is_no_longer_what_was_approved(change: dict[str, object]) -> None:
-    data = {**some_plan().to_json(), **change}
-    with pytest.raises(ValueError, match="fingerprint"):
-        Plan.from_json(data)
-
-
-def test_a_direction_that_does_not_fit_does_not_stop_the_others() -> None:
+def test_an_unfit_direction_does_not_stop_the_others() -> None:
     config = load_config(
         declare(association("contacts", "companies", labels={"Gone": 1}), association("deals", "contacts", limit=2))
     ).resolve()
     found = {
-        Direction("contacts", "companies"): state([(HUBSPOT, 279, 5, None)], CONTACTS_COMPANIES),
-        Direction("deals", "contacts"): state([]),
+        Direction("contacts", "companies"): direction_state([(HUBSPOT, 279, 5, None)], LABELS),
+        Direction("deals", "contacts"): direction_state([]),
     }
     plan = build_plan(config, PortalState(found), prune=True)
     assert [type(each) for each in plan.unfit] == [UnfitDirection]
@@ -372,7 +239,7 @@ def test_a_direction_that_does_not_fit_does_not_stop_the_others() -> None:
 def test_null_is_never_pruned() -> None:
     declared = association("contacts", "companies", limit=None, labels={"Owner": None})
     rows = [(HUBSPOT, 279, 9, None), (USER, 7, 5, "Owner"), (USER, 8, 1, "Boss")]
-    plan = plan_of(declared, state(rows, CONTACTS_COMPANIES), prune=True)
+    plan = plan_of(declared, direction_state(rows, LABELS), prune=True)
     assert [(change.action, change.name, change.null_in_file) for change in plan.changes] == [
         ("unmanaged", "(unlabeled)", True),
         ("purge", "Boss", False),
@@ -380,37 +247,60 @@ def test_null_is_never_pruned() -> None:
     ]
 
 
-def test_a_look_alike_label_is_an_error_and_never_created() -> None:
+def test_a_look_alike_label_is_a_problem_and_never_created() -> None:
     declared = association("contacts", "companies", labels={"De\u0301cideur": {"limit": 1, "create_missing": True}})
-    plan = plan_of(declared, state([], [(USER, 7, "D\u00e9cideur")]))
+    plan = plan_of(declared, direction_state([], [(USER, 7, "D\u00e9cideur")]))
     assert plan.new_labels == []
     assert '"De<U+0301>cideur" looks like "D<U+00E9>cideur"' in problems_of(plan)
 
 
-def test_an_older_text_of_hubspot_s_own_label_is_found() -> None:
+def test_an_older_text_of_a_hubspot_label_is_found() -> None:
     declared = association("contacts", "companies", labels={"Billing contact": 2})
-    plan = plan_of(declared, state([], [(HUBSPOT, 931, "Billing Contact")]))
+    plan = plan_of(declared, direction_state([], [(HUBSPOT, 931, "Billing Contact")]))
     assert [(change.type_id, change.action) for change in plan.changes] == [(931, "create")]
     assert 'HubSpot calls this label "Billing Contact"' in plan.warnings[0]
 
 
-def test_types_the_direction_does_not_have() -> None:
+def test_types_that_the_direction_does_not_have() -> None:
     wrong = [{"category": USER, "typeId": 99, "limit": 1}, {"category": HUBSPOT, "typeId": 4, "limit": 1}]
-    plan = plan_of(association("contacts", "companies", types=wrong), state([], CONTACTS_COMPANIES))
+    plan = plan_of(association("contacts", "companies", types=wrong), direction_state([], LABELS))
     assert len(plan.unfit[0].problems) == 2
 
 
-def test_a_type_that_cannot_be_sent_is_left_alone() -> None:
+def test_an_unsendable_type_is_not_pruned() -> None:
     plan = plan_of(
-        association("contacts", "companies", limit=5), state([(HUBSPOT, 279, 5, None), ("NEW", 0, 3, None)]), prune=True
+        association("contacts", "companies", limit=5),
+        direction_state([(HUBSPOT, 279, 5, None), ("NEW", 0, 3, None)]),
+        prune=True,
     )
     assert plan.is_empty
     assert plan.counts["unmanaged"] == 1
 
 
-def test_a_summary_fits_into_a_comment() -> None:
-    one = some_plan().writes[0]
-    plan = some_plan().model_copy(update={"changes": [one.model_copy(update={"label": "|" * 300})] * 2000})
-    text = render_comment(plan)
-    assert len(text) <= 65_536
-    assert "more changes" in text
+@pytest.mark.parametrize(("limit", "is_large"), [(10_000, False), (10_001, True)])
+def test_a_limit_above_the_maximum_of_the_settings_page_is_a_warning(limit: int, is_large: bool) -> None:
+    plan = plan_of(association("contacts", "companies", limit=limit), direction_state([]))
+    assert any("settings page accepts limits up to 10,000" in warning for warning in plan.warnings) is is_large
+
+
+def test_equal_limits_are_a_warning_only_where_one_changes() -> None:
+    declared = association("contacts", "companies", limit=5, labels={"Owner": 5})
+    for current, is_warned in ((5, False), (4, True), (6, True)):
+        for limits in (
+            [(HUBSPOT, 279, 5, None), (USER, 7, current, "Owner")],
+            [(HUBSPOT, 279, current, None), (USER, 7, 5, "Owner")],
+        ):
+            plan = plan_of(declared, direction_state(limits, LABELS))
+            assert any("equal to the object limit" in warning for warning in plan.warnings) is is_warned
+
+
+def test_a_published_text_counts_only_in_the_direction_of_its_type() -> None:
+    declared = association("deals", "contacts", labels={"Billing contact": 2})
+    plan = plan_of(declared, direction_state([], [(HUBSPOT, 931, "Billing Contact")]))
+    assert '"Billing contact" looks like "Billing Contact"' in problems_of(plan)
+
+
+def test_a_type_is_not_checked_against_labels_that_were_not_read() -> None:
+    declared = association("contacts", "companies", types=[{"category": USER, "typeId": 99, "limit": 1}])
+    assert plan_of(declared, direction_state([])).unfit == []
+    assert len(plan_of(declared, direction_state([], LABELS)).unfit) == 1

@@ -1,4 +1,4 @@
-"""A label that this package created, and that somebody renamed in HubSpot: it is named, never created again."""
+"""Labels that this package created and somebody renamed in HubSpot: they are named, and never created again."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def file(labels: dict[str, Any] = MAKER, *others: dict[str, Any]) -> dict[str, A
 
 
 def rename(client: HubSpotClient, text: str, label: str, inverse: str | None = None) -> None:
-    """Give a label of contacts -> companies another text, as a colleague does in the settings."""
+    """Give a label of contacts -> companies another text, as in HubSpot's settings."""
     rows = client.get_labels("contacts", "companies")
     (type_id,) = [row.type_id for row in rows if row.label == text]
     client.update_label(
@@ -33,7 +33,7 @@ def problems(plan: Plan) -> list[str]:
     return [problem for unfit in plan.unfit for problem in unfit.problems]
 
 
-def test_the_plan_names_the_new_text_at_every_run(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_every_plan_names_the_new_text(hubspot: Simulator, client: HubSpotClient) -> None:
     assert apply_plan(make_plan(client, file()), client).ok
     rename(client, "Decision maker", "Decider")
     hubspot.clear_requests()
@@ -52,7 +52,7 @@ def test_the_plan_names_the_new_text_at_every_run(hubspot: Simulator, client: Hu
     assert make_plan(client, file()).is_empty
 
 
-def test_the_other_directions_are_brought_in_line(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_other_directions_are_applied(hubspot: Simulator, client: HubSpotClient) -> None:
     assert apply_plan(make_plan(client, file()), client).ok
     rename(client, "Decision maker", "Decider")
     source = file(MAKER, association("deals", "contacts", limit=7))
@@ -64,7 +64,7 @@ def test_the_other_directions_are_brought_in_line(hubspot: Simulator, client: Hu
 @pytest.mark.parametrize(
     ("label", "inverse"), [("Decider", "Decided by"), ("Maker", "Decided by"), ("Decider", "Made")]
 )
-def test_neither_side_is_created_when_either_was_renamed(
+def test_neither_side_is_created_if_one_was_renamed(
     hubspot: Simulator, client: HubSpotClient, label: str, inverse: str
 ) -> None:
     source = file(
@@ -82,18 +82,22 @@ def test_neither_side_is_created_when_either_was_renamed(
     assert writes(hubspot) == []
 
 
-def test_a_name_that_the_file_gives_is_recognized(hubspot: Simulator, client: HubSpotClient) -> None:
-    hubspot.add_label("contacts", "companies", label="Decider", name="Decision_Maker")
-    named = {"Boss": {"limit": 2, "create_missing": True, "name": "decision_maker"}}
+@pytest.mark.parametrize("name", ["decision_maker", "Decision_Maker"])
+@pytest.mark.parametrize("name_in_file", ["decision_maker", "Decision_maker"])
+def test_an_internal_name_from_the_file_is_recognized(
+    hubspot: Simulator, client: HubSpotClient, name: str, name_in_file: str
+) -> None:
+    hubspot.add_label("contacts", "companies", label="Decider", name=name)
+    named = {"Boss": {"limit": 2, "create_missing": True, "name": name_in_file}}
     assert "was renamed to" in problems(make_plan(client, file(named)))[0]
 
 
-def test_a_label_with_the_same_number_as_one_of_hubspot_s_own_is_another(
+def test_a_hubspot_type_with_the_same_id_is_not_mistaken_for_the_label(
     hubspot: Simulator, client: HubSpotClient
 ) -> None:
-    """HubSpot numbers its own types and the portal's independently; schemas do not say which is which."""
-    here, _ = hubspot.add_label("contacts", "companies", label="Other", name="other")
-    assert here == 1  # as "Primary", whose name HubSpot defines
+    """HubSpot numbers its own types and those of the portal independently, and schemas do not show the category."""
+    type_id, _ = hubspot.add_label("contacts", "companies", label="Other", name="other")
+    assert type_id == 1  # as "Primary", whose name HubSpot defines
     name = next(
         row.name for row in client.get_association_names("contacts") if row.type_id == 1 and row.name != "other"
     )
@@ -101,7 +105,7 @@ def test_a_label_with_the_same_number_as_one_of_hubspot_s_own_is_another(
     assert [label.label for label in plan.new_labels] == ["Boss"]
 
 
-def test_names_are_read_only_where_a_label_would_be_created(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_internal_names_are_read_only_before_a_label_is_created(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.add_label("contacts", "companies", label="Decision maker", name="made_by_hand")
     make_plan(client, file())
     assert not any("schemas" in each for each in sent(hubspot))
@@ -111,7 +115,7 @@ def test_names_are_read_only_where_a_label_would_be_created(hubspot: Simulator, 
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_without_the_scope_the_plan_warns_of_every_label_that_it_may_be(hubspot: Simulator, status: int) -> None:
+def test_without_internal_names_the_plan_warns_of_possible_renames(hubspot: Simulator, status: int) -> None:
     with client_of(hubspot, max_retries=0) as client:
         assert apply_plan(make_plan(client, file()), client).ok
         rename(client, "Decision maker", "Decider")
@@ -122,7 +126,7 @@ def test_without_the_scope_the_plan_warns_of_every_label_that_it_may_be(hubspot:
         assert Plan.from_json(plan.to_json()) == plan
 
 
-def test_the_other_side_is_looked_at_where_the_file_does_not_declare_it(
+def test_the_inverse_direction_is_read_if_the_file_does_not_declare_it(
     hubspot: Simulator, client: HubSpotClient
 ) -> None:
     hubspot.add_label("contacts", "companies", label="Decider", inverse_label="Decided by", name="made_by_hand")
@@ -134,7 +138,7 @@ def test_the_other_side_is_looked_at_where_the_file_does_not_declare_it(
     assert '"decided <U+0020>by" looks like "Decided by"' in problems(make_plan(client, file(labels)))[0]
 
 
-def test_names_of_custom_objects(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_a_renamed_label_of_a_custom_object_is_recognized(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.add_object_type("car")
     source = declare(association("p_car", "contacts", labels={"Driver": {"limit": 1, "create_missing": True}}))
     assert apply_plan(make_plan(client, source), client).ok
@@ -144,10 +148,10 @@ def test_names_of_custom_objects(hubspot: Simulator, client: HubSpotClient) -> N
     assert ("2-130001", "0-1", USER, type_id) in hubspot.limits()
 
 
-def test_the_client_reads_names_with_a_scope_for_schemas_only(hubspot: Simulator, client: HubSpotClient) -> None:
-    here, there = hubspot.add_label("contacts", "companies", label="Boss", inverse_label="Firm", name="boss")
+def test_the_client_needs_a_schema_scope_to_read_names(hubspot: Simulator, client: HubSpotClient) -> None:
+    type_id, inverse_id = hubspot.add_label("contacts", "companies", label="Boss", inverse_label="Firm", name="boss")
     names = [(row.type_id, row.name) for row in client.get_association_names("contacts")]
-    assert {(here, "boss"), (there, "boss")} <= set(names)
+    assert {(type_id, "boss"), (inverse_id, "boss")} <= set(names)
     with (
         client_of(hubspot, access_token=hubspot.issue_token(["crm.objects.contacts.read"])) as another,
         pytest.raises(HubSpotMissingScopesError),

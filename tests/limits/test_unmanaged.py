@@ -1,4 +1,4 @@
-"""Pruning removes what the file does not mention, and nothing else: never what the file leaves unmanaged."""
+"""Pruning removes limits that the file does not mention, but never one that the file leaves unmanaged."""
 
 from typing import Any
 
@@ -12,14 +12,13 @@ from airflow_provider_hubassoc.limits.plan.rebase import rebase
 from airflow_provider_hubassoc.limits.plan.render import render_markdown, render_text
 from airflow_provider_hubassoc.limits.snapshot import needs_labels, read_again, read_state
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.support.portal import HUBSPOT, USER, association, declare, make_plan, set_limits, writes
+from tests.support.portal import CONTACTS_COMPANIES, HUBSPOT, USER, association, declare, make_plan, set_limits, writes
 
-CONTACTS_COMPANIES = ("0-1", "0-2", HUBSPOT, 279)
 PRIMARY = ("0-1", "0-2", HUBSPOT, 1)
 
 
 def actions(plan: Plan) -> dict[str, tuple[str, bool]]:
-    """Return what becomes of each limit, and whether the file says ``null`` of it."""
+    """Return the action of each limit, and whether the file declares it as ``null``."""
     return {change.name: (change.action, change.null_in_file) for change in plan.changes}
 
 
@@ -37,7 +36,7 @@ def actions(plan: Plan) -> dict[str, tuple[str, bool]]:
         ),
     ],
 )
-def test_null_in_the_base_and_in_overrides(
+def test_null_in_the_file_and_in_overrides(
     hubspot: Simulator, client: HubSpotClient, base: Any, override: Any, kept: Any
 ) -> None:
     set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), (*PRIMARY, 3)])
@@ -51,7 +50,7 @@ def test_null_in_the_base_and_in_overrides(
     assert hubspot.limits() == kept
 
 
-def test_the_file_s_null_is_shown(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_the_plan_shows_null_in_the_file(hubspot: Simulator, client: HubSpotClient) -> None:
     set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), (*PRIMARY, 3)])
     plan = make_plan(client, declare(association("contacts", "companies", limit=None)), prune=True)
     assert actions(plan) == {"(unlabeled)": ("unmanaged", True), "Primary": ("purge", False)}
@@ -61,14 +60,14 @@ def test_the_file_s_null_is_shown(hubspot: Simulator, client: HubSpotClient) -> 
 
 
 @pytest.mark.parametrize("key", ["labels", "types"])
-def test_null_for_all_labels_or_types_prunes_nothing(hubspot: Simulator, client: HubSpotClient, key: str) -> None:
+def test_null_for_all_labels_or_types_keeps_the_limits(hubspot: Simulator, client: HubSpotClient, key: str) -> None:
     set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), (*PRIMARY, 3)])
     plan = make_plan(client, declare(association("contacts", "companies", limit=9, **{key: None})), prune=True)
     assert actions(plan) == {"(unlabeled)": ("unchanged", False), "Primary": ("unmanaged", True)}
 
 
 def test_null_for_the_object_limit_of_a_custom_object(hubspot: Simulator, client: HubSpotClient) -> None:
-    """Only the labels say which type is the unlabeled one, so they have to be read."""
+    """Only the labels show which type is unlabeled, so they have to be read."""
     car = hubspot.add_object_type("car")
     owner, _ = hubspot.add_label("p_car", "contacts", label="Owner", name="owner")
     unlabeled = next(row for row in client.get_labels("p_car", "contacts") if row.label is None)
@@ -82,7 +81,7 @@ def test_null_for_the_object_limit_of_a_custom_object(hubspot: Simulator, client
     assert needs_labels(load_config(source).associations[0], client.get_limits("p_car", "contacts"))
 
 
-def test_null_for_a_label_that_was_renamed_prunes_nothing(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_null_for_a_renamed_label_keeps_the_limits(hubspot: Simulator, client: HubSpotClient) -> None:
     owner, _ = hubspot.add_label("contacts", "companies", label="Holder", name="owner")
     set_limits(hubspot, [("0-1", "0-2", USER, owner, 3), (*CONTACTS_COMPANIES, 9)])
     association_ = association("contacts", "companies", labels={"Owner": None})
@@ -90,6 +89,21 @@ def test_null_for_a_label_that_was_renamed_prunes_nothing(hubspot: Simulator, cl
     assert plan.writes == []
     assert 'nothing is pruned, because the file leaves the label "Owner" unmanaged' in plan.warnings[0]
     assert needs_labels(load_config(declare(association_)).associations[0], client.get_limits("contacts", "companies"))
+
+
+def test_nothing_is_said_about_pruning_without_prune(hubspot: Simulator, client: HubSpotClient) -> None:
+    set_limits(hubspot, [(*PRIMARY, 3)])
+    assert make_plan(client, declare(association("contacts", "companies", labels={"Owner": None}))).warnings == []
+
+
+def test_a_label_that_is_created_without_a_limit_does_not_stop_pruning(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    set_limits(hubspot, [(*PRIMARY, 3)])
+    new = {"New": {"create_missing": True}}
+    plan = make_plan(client, declare(association("contacts", "companies", labels=new)), prune=True)
+    assert actions(plan) == {"Primary": ("purge", False)}
+    assert [label.label for label in plan.new_labels] == ["New"]
 
 
 def test_a_label_with_null_is_never_created(hubspot: Simulator, client: HubSpotClient) -> None:
@@ -100,9 +114,7 @@ def test_a_label_with_null_is_never_created(hubspot: Simulator, client: HubSpotC
 
 
 @pytest.mark.parametrize("labels", [{"owner": 3}, {"Owner ": 3}, {"Holder": 3}])
-def test_a_direction_that_does_not_fit_is_not_pruned(
-    hubspot: Simulator, client: HubSpotClient, labels: dict[str, int]
-) -> None:
+def test_an_unfit_direction_is_not_pruned(hubspot: Simulator, client: HubSpotClient, labels: dict[str, int]) -> None:
     owner, _ = hubspot.add_label("contacts", "companies", label=" Owner", name="owner")
     set_limits(hubspot, [("0-1", "0-2", USER, owner, 3), (*CONTACTS_COMPANIES, 9), ("0-3", "0-1", HUBSPOT, 3, 7)])
     labels = {name.strip(): limit for name, limit in labels.items()}
@@ -113,7 +125,7 @@ def test_a_direction_that_does_not_fit_is_not_pruned(
     assert hubspot.limits() == {("0-1", "0-2", USER, owner): 3, CONTACTS_COMPANIES: 9}
 
 
-def test_a_direction_that_cannot_be_read_is_not_pruned(hubspot: Simulator, client: HubSpotClient) -> None:
+def test_an_unread_direction_is_not_pruned(hubspot: Simulator, client: HubSpotClient) -> None:
     set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), ("0-3", "0-1", HUBSPOT, 3, 7)])
     hubspot.inject(method="GET", path="*contacts/companies", status=500, times=9)
     source = declare(association("contacts", "companies"), association("deals", "contacts"))

@@ -1,4 +1,4 @@
-"""What the tests of limits as code do to a portal, and ask of it."""
+"""Declare limits, plan them, and read the requests that a portal received."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +12,8 @@ from airflow_provider_hubassoc.simulator import Simulator
 
 HUBSPOT = "HUBSPOT_DEFINED"
 USER = "USER_DEFINED"
+CONTACTS_COMPANIES = ("0-1", "0-2", HUBSPOT, 279)
+"""The object limit of contacts -> companies."""
 
 
 def client_of(hubspot: Simulator, **settings: Any) -> HubSpotClient:
@@ -32,12 +34,13 @@ def make_plan(client: HubSpotClient, source: Any, *, prune: bool = False) -> Pla
 
 
 def sent(hubspot: Simulator) -> list[str]:
-    """Return the requests in short: ``GET contacts/companies``, ``update contacts/companies``."""
-    return [_short(each.method, each.path) for each in hubspot.requests]
+    """Return the requests in short form: ``GET contacts/companies``, ``update contacts/companies``."""
+    return [_short(request.method, request.path) for request in hubspot.requests]
 
 
 def writes(hubspot: Simulator) -> list[str]:
-    return [each for each in sent(hubspot) if not each.startswith("GET")]
+    """Return the requests that are no reads, in short form."""
+    return [request for request in sent(hubspot) if not request.startswith("GET")]
 
 
 def _short(method: str, path: str) -> str:

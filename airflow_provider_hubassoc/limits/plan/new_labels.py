@@ -19,14 +19,9 @@ LabelSide = tuple[Direction, str]
 """One side of a label: the canonical direction, and the text in it."""
 
 
-def direction_of(association: AssociationConfig) -> Direction:
-    """Return the direction of an association as the file spells it."""
-    return Direction(association.from_object_type, association.to_object_type)
-
-
 def labels_to_create(config: ResolvedConfig, state: PortalState) -> list[NewLabel]:
     """Return the labels that a plan would create, judged by the directions of the file alone."""
-    declared = [each for each in config.associations if direction_of(each) in state.directions]
+    declared = [association for association in config.associations if association.direction in state.directions]
     return new_labels(declared, config.associations, state)
 
 
@@ -42,10 +37,10 @@ def new_labels(
     :param declared: all directions; the inverse one may say how a label is created.
     :param blocked: sides of labels that must not be created.
     """
-    by_direction = {direction_of(association).canonical: association for association in declared}
+    by_direction = {association.canonical_direction: association for association in declared}
     created: list[NewLabel] = []
     for association in associations:
-        direction = direction_of(association)
+        direction = association.direction
         inverse_association = by_direction.get(direction.canonical.inverse)
         inverse_labels = inverse_association.labels if inverse_association else {}
         direction_state = state.directions[direction]
@@ -71,7 +66,7 @@ def _is_present(text: str, state: DirectionState, direction: Direction) -> bool:
 
 def _new_label(direction: Direction, text: str, label: LabelConfig, inverse_labels: dict[str, LabelConfig]) -> NewLabel:
     """Combine what the file says about a label in its direction and in the inverse one."""
-    inverse = label.inverse or next((other for other, each in inverse_labels.items() if each.inverse == text), None)
+    inverse = label.inverse or next((name for name, other in inverse_labels.items() if other.inverse == text), None)
     inverse_label = inverse_labels.get(inverse or text, LabelConfig())
     return NewLabel(
         from_object_type=direction.from_object_type,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from airflow_provider_hubassoc.hubspot.models import TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
 from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
@@ -18,8 +18,8 @@ from airflow_provider_hubassoc.limits.plan.names import (
     published_unlabeled_type,
     types_published_as,
 )
-from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, direction_of
-from airflow_provider_hubassoc.limits.problems import Place, did_you_mean, show, show_exactly
+from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide
+from airflow_provider_hubassoc.limits.problems import Place, Problem, did_you_mean, show, show_exactly
 from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
 
 TypeKey = TypeIdentity | str
@@ -56,7 +56,7 @@ class Findings:
     """The problems and warnings of one direction."""
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self.warnings: list[str] = []
 
     def problem(self, where: str, message: str, place: Place | None = None) -> None:
@@ -66,8 +66,8 @@ class Findings:
         :param message: what is wrong, and what to do.
         :param place: the place in the file.
         """
-        at = f"{place}: " if place else ""
-        self.problems.append(f"{at}{where}: {message}")
+        place = place or Place("")
+        self.problems.append(Problem(message, where, place.line, column=place.column, source=place.source))
 
 
 class TypeResolver:
@@ -88,7 +88,7 @@ class TypeResolver:
         blocked: Mapping[LabelSide, str],
         findings: Findings,
     ) -> None:
-        self.direction = direction_of(association)
+        self.direction = association.direction
         self._association = association
         self._state = portal.directions[self.direction]
         self._new_labels = new_labels
@@ -115,7 +115,7 @@ class TypeResolver:
             if exact.limit is not None and self._is_of_direction(exact):
                 found.append(DeclaredLimit(_where(exact), exact.identity, limit_of(exact.limit), exact.place))
         # A label that is yet to be created is unlimited already.
-        return [each for each in found if not (isinstance(each.key, str) and each.limit is None)]
+        return [limit for limit in found if not (isinstance(limit.key, str) and limit.limit is None)]
 
     def unmanaged(self, prune: bool) -> UnmanagedTypes:
         """Return the association types that the file names with a limit of ``null``.
