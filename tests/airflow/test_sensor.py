@@ -296,9 +296,9 @@ def test_verify_waits_for_a_read_though_the_operation_is_complete(
 @pytest.mark.parametrize(
     ("arguments", "mistake"),
     [
-        ({}, "give either operation"),
-        ({"from_object_type": FROM, "to_object_type": TO}, "give either operation"),
-        ({"operation": {"action": "create"}, "inputs": INPUTS}, "give either operation"),
+        ({}, "pass either operation"),
+        ({"from_object_type": FROM, "to_object_type": TO}, "pass either operation"),
+        ({"operation": {"action": "create"}, "inputs": INPUTS}, "pass either operation"),
         ({"from_object_type": FROM, "to_object_type": TO, "inputs": []}, "inputs: must hold at least one"),
         ({"from_object_type": FROM, "to_object_type": "", "inputs": INPUTS}, "to_object_type"),
         ({"from_object_type": FROM, "to_object_type": TO, "inputs": INPUTS, "action": "purge"}, "maxToObjectIds"),

@@ -385,5 +385,5 @@ def test_a_damaged_event_fails_closed(where: tuple[Any, tuple[Any, ...]], value:
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
 def test_an_operation_that_is_not_over_is_no_end(status: str) -> None:
-    with pytest.raises(errors.HubSpotPollError, match="without saying what became"):
+    with pytest.raises(errors.HubSpotPollError, match="without the final state"):
         operation_from_event({"outcome": "over", "operation": {**HANDLE, "status": status}})

@@ -69,6 +69,9 @@ def test_an_empty_list_keeps_the_direction_from_being_pruned(key: str) -> None:
     found = only(declare(association("contacts", "companies", limit=5, **{key: None})))
     assert not found.is_prunable
     assert only(declare(association("contacts", "companies", limit=5))).is_prunable
+    base = association("contacts", "companies", **{key: None})
+    over = association("contacts", "companies", limit=5)
+    assert not only(declare(base, portals={"p": {"associations": [over]}}), "p").is_prunable
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,8 @@ def test_a_portal_without_overrides_is_a_warning() -> None:
     ):
         [warning] = warnings(base + portals)
         assert "has no overrides, so the general limits of the file apply" in warning
-    assert "is empty and has no effect" in warnings(base + "portals:\n")[0]
+    for portals in ("portals:\n", "portals: {}\n"):
+        assert warnings(base + portals) == ["portals: is empty and has no effect"]
     [warning] = warnings(base + "portals: {a: {associations: [{from: contacts, to: companies}]}}\n")
     assert "the override has no effect" in warning
 

@@ -140,7 +140,7 @@ def test_an_id_of_one_portal_for_all_portals_is_a_warning() -> None:
     portals = {"p": {"associations": [association("contacts", "deals", types=[TYPE])]}}
     entries = [
         association("contacts", "companies", types=[TYPE, TYPE | {"category": "INTEGRATOR_DEFINED"}]),
-        association("contacts", "2-123", limit=1),
+        association("contacts", "2-123", limit=2, labels={"A": 1, "B": 1}),
         association("p77_car", "p_boat", limit=1),
     ]
     found = problems_of(*entries, portals=portals)

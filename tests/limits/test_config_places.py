@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_hubassoc.limits.config import ConfigError, Place, check_config, load_config
+from airflow_provider_hubassoc.limits.config import ConfigError, Place, Problem, check_config, load_config
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan import Plan, build_plan
 from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
@@ -84,6 +84,16 @@ def test_every_mistake_has_file_line_and_column(tmp_path: Path) -> None:
         f"{file}:17:18",
     ]
     assert raised.value.problems[0].source == str(file)
+
+
+def test_mistakes_of_one_line_are_in_the_order_of_their_columns() -> None:
+    _, problems = check_config("version: 1\nassociations: [{lables: {}, limit: 0, to: x, from: contacts}]\n")
+    assert [problem.path.split(".")[-1] for problem in problems] == ["lables", "limit", "to"]
+
+
+def test_a_problem_keeps_its_own_file() -> None:
+    error = ConfigError([Problem("is missing", source="a.yaml"), Problem("is missing")], "b.yaml")
+    assert [problem.location for problem in error.problems] == ["a.yaml", "b.yaml"]
 
 
 def test_problems_of_text_have_lines_and_those_of_a_dict_have_no_place() -> None:

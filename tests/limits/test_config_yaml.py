@@ -102,6 +102,11 @@ def test_a_missing_space_after_a_colon_is_an_error() -> None:
     assert any("write from: contacts" in problem.message for problem in problems)
 
 
+def test_a_control_character_has_line_and_column() -> None:
+    problem = problem_of("version: 1\nassociations:\n  - {from: a\x07b}\n")
+    assert (problem.line, problem.column) == (3, 13)
+
+
 @pytest.mark.parametrize("text", ['{"version": 1, "associations": [{]}', '{"version": 1, "associations": [}'])
 def test_broken_json_has_line_and_column(text: str) -> None:
     problem = problem_of(text)

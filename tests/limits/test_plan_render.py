@@ -89,9 +89,10 @@ def test_an_unread_direction_is_shown() -> None:
     assert "contacts -> companies could not be read: not now" in render_text(plan, width=80)
 
 
-def test_a_comment_is_short_enough_for_github() -> None:
-    change = some_plan().writes[0].model_copy(update={"label": "|" * 300})
-    text = render_comment(some_plan().model_copy(update={"changes": [change] * 2000}))
+@pytest.mark.parametrize("length", [300, *range(900, 975, 5)])
+def test_a_comment_is_short_enough_for_github(length: int) -> None:
+    change = some_plan().writes[0].model_copy(update={"label": "|" * length})
+    text = render_comment(some_plan().model_copy(update={"changes": [change] * 150}))
     assert len(text) <= 65_536
     assert "more changes" in text
 
@@ -105,3 +106,15 @@ def test_a_comment_says_how_many_changes_are_left_out(hubspot: Simulator, client
     assert len(text) <= 65_536
     assert "more changes; see the complete plan." in text
     assert "<b>" not in text
+
+
+@pytest.mark.parametrize("offset", range(5))
+@pytest.mark.parametrize("char", ["|", "<", "&"])
+def test_a_long_row_of_a_comment_is_not_cut_inside_an_escape(char: str, offset: int) -> None:
+    change = some_plan().writes[0].model_copy(update={"label": "x" * offset + char * 1_900})
+    text = render_comment(some_plan().model_copy(update={"changes": [change]}))
+    (row,) = [line for line in text.splitlines() if line.startswith("| create | contacts")]
+    assert row.endswith(" ... |")
+    assert len(row) <= 2_000
+    last = {"|": "\\|", "<": "&lt;", "&": "&amp;"}[char]
+    assert row.removesuffix(" ... |").endswith(last)

@@ -39,6 +39,8 @@ def test_a_target_finds_its_direction_in_any_spelling() -> None:
     assert narrowed(config, []) is config
     assert directions_of(narrowed(config, [Direction("contact", "0-2")])) == ["contacts:companies"]
     assert directions_of(narrowed(config, [Direction("p12_car", "0-1")], portal_id=12)) == ["p_car:contacts"]
+    inverse = resolved(association("contacts", "p12_car", limit=3))
+    assert directions_of(narrowed(inverse, [Direction("0-1", "p_car")], portal_id=12)) == ["contacts:p12_car"]
 
 
 def test_the_id_of_another_portal_is_another_object_type() -> None:
