@@ -43,7 +43,7 @@ def drift_watchers(
         :class:`~airflow_provider_hubassoc.triggers.HubSpotAssociationLimitsDriftTrigger`.
     :raises ConfigError: with every mistake of the file, or if it has no such ``portal``.
     """
-    from airflow_provider_hubassoc.limits.config import load_config
+    from airflow_provider_hubassoc.limits.config.load import load_config
     from airflow_provider_hubassoc.limits.directions import Direction
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 

@@ -340,7 +340,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
             mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
         is_data = self.config is not None and not isinstance(self.config, (str, PurePath))
         if is_data and _all_known(self.config, is_known):
-            from airflow_provider_hubassoc.limits.config import load_config
+            from airflow_provider_hubassoc.limits.config.load import load_config
 
             with mistakes.collected():
                 load_config(self.config)
