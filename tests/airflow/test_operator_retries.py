@@ -208,13 +208,38 @@ def test_a_remembered_batch_that_cannot_be_read_is_forgotten(
     assert hubspot.limits() == LIMITS
 
 
-def test_a_first_try_never_picks_up_anything(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_another_task_does_not_wait_for_the_batch(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(NEVER)
     first = airflow.leg(operator(deferrable=True))
     assert first.state == "deferred"
     hubspot.settings.processing_seconds = 0
     another = operator(task_id="another")
     assert airflow.run(another).state == "success"
+    assert len(writes(hubspot)) == 2
+
+
+def test_a_first_try_sends_its_batch_whatever_the_store_holds(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    """The store may hold the handle of an earlier run of the task: only a later try waits for it."""
+    vars(hubspot.settings).update(NEVER)
+    set_limits = operator(action="update", deferrable=True)
+    handles = [airflow.leg(set_limits, try_number=1).message.trigger_kwargs["operation"] for _ in range(2)]
+    assert len(writes(hubspot)) == 2
+    assert handles[0]["correlation_id"] != handles[1]["correlation_id"]
+
+
+def test_a_batch_of_another_connection_is_not_waited_for(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", os.environ[f"AIRFLOW_CONN_{hubspot_conn.upper()}"])
+    vars(hubspot.settings).update(NEVER)
+    set_limits = operator(
+        action="update", deferrable=True, hubspot_conn_id="{{ params.conn_id }}", params={"conn_id": hubspot_conn}
+    )
+    assert airflow.leg(set_limits).state == "deferred"
+    set_limits.params["conn_id"] = "other"
+    assert airflow.leg(set_limits, try_number=2).state == "deferred"
     assert len(writes(hubspot)) == 2
 
 

@@ -21,6 +21,7 @@ from airflow_provider_hubassoc.limits.inputs import LimitInputsError
 from airflow_provider_hubassoc.limits.plan import StalePlanError
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOperator
 from airflow_provider_hubassoc.simulator import Simulator
+from airflow_provider_hubassoc.templating import InvalidArgumentsError
 from tests.support.airflow_in_memory import HAS_3_3, Airflow, Try
 from tests.support.portal import HUBSPOT, USER, association, declare, writes
 
@@ -129,10 +130,18 @@ def test_an_explicit_portal_that_the_file_lacks_is_refused(
     portal: Any, mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     over = {"portals": {"hubspot_emea": {"associations": [association("deals", "contacts", limit=2)]}}}
-    run = airflow.run(sync(config={**CONFIG, **over}, portal=portal, mode=mode, retries=3))
+    run = airflow.run(sync(config=json.dumps({**CONFIG, **over}), portal=portal, mode=mode, retries=3))
     assert (run.state, writes(hubspot)) == ("failed", [])
     assert "hubspot_emea" in str(run.error)
     assert isinstance(run.error, ConfigError if HAS_3_3 else AirflowFailException)
+
+
+def test_a_literal_portal_that_a_literal_file_lacks_fails_the_parsing() -> None:
+    config = {**CONFIG, "portals": {"hubspot_emea": {"associations": [association("deals", "contacts", limit=2)]}}}
+    with pytest.raises(InvalidArgumentsError, match=r"the file has no such portal; it has .hubspot_emea"):
+        sync(config=config, portal="hubspot_apac")
+    sync(task_id="known", config=config, portal="hubspot_emea")
+    sync(task_id="template", config=config, portal="{{ params.portal }}")
 
 
 # -- what it does ----------------------------------------------------------------------------------------------
