@@ -45,7 +45,7 @@ def drift_watchers(
     :raises ConfigError: with every mistake of the file, or if it has no such ``portal``.
     """
     # Not at the top: operators.py imports this module, and DAG files without drift watchers need none of this.
-    from airflow_provider_hubassoc.limits.config import load_config
+    from airflow_provider_hubassoc.limits.config.load import load_config
     from airflow_provider_hubassoc.limits.directions import Direction
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 

@@ -351,7 +351,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         if self.fail_on_drift is True and self.mode == "apply":
             mistakes.add("fail_on_drift: can only be used with mode='plan'; applying removes the drift")
         if self._is_config_known(is_known):
-            from airflow_provider_hubassoc.limits.config import load_config  # expensive, and few DAG files need it
+            from airflow_provider_hubassoc.limits.config.load import load_config  # expensive, few DAG files need it
 
             with mistakes.collected():
                 config = load_config(self.config)

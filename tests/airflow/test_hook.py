@@ -11,7 +11,8 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_logs
 
-from airflow_provider_hubassoc.hooks import HubSpotHook, settings_of
+from airflow_provider_hubassoc.connection_settings import read_settings
+from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
@@ -102,17 +103,17 @@ QUERY = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in STORE
 )
 def test_a_connection_says_the_same_in_every_form(stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_HUBSPOT_DEFAULT", stored)
-    found = settings_of(HubSpotHook.get_connection("hubspot_default"))
+    found = read_settings(HubSpotHook.get_connection("hubspot_default"))
     assert found.model_dump() == EXPECTED.model_dump()
     again = Connection.from_uri(HubSpotHook.get_connection("hubspot_default").get_uri(), conn_id="x")
-    assert settings_of(again) == EXPECTED
+    assert read_settings(again) == EXPECTED
 
 
 def test_the_form_with_nothing_filled_in_but_the_token() -> None:
     """Airflow's form saves every field it shows, with null for those left alone."""
     nulls = connection(host="", password="pat-x", port=None, login="", schema="", extra=dict.fromkeys(FORM_FIELDS))
     bare = connection(password="pat-x")
-    assert settings_of(nulls) == settings_of(bare) == HubSpotSettings.parse({"access_token": "pat-x"})
+    assert read_settings(nulls) == read_settings(bare) == HubSpotSettings.parse({"access_token": "pat-x"})
 
 
 def test_every_field_of_the_form_is_a_setting() -> None:
@@ -134,7 +135,7 @@ def test_every_field_of_the_form_is_a_setting() -> None:
     ],
 )
 def test_the_address(fields: dict[str, Any], base_url: str) -> None:
-    assert settings_of(connection(password="pat-x", **fields)).base_url == base_url
+    assert read_settings(connection(password="pat-x", **fields)).base_url == base_url
 
 
 # -- mistakes --

@@ -10,7 +10,8 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.log import mask_logs
 
-from airflow_provider_hubassoc.hooks import HubSpotHook, settings_of
+from airflow_provider_hubassoc.connection_settings import read_settings
+from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.wire import closed_port
@@ -101,7 +102,7 @@ def test_blanks_at_the_ends_of_fields_are_stripped(hubspot: Simulator, blanks: s
     (request,) = hubspot.requests
     assert request.headers["authorization"] == f"Bearer {hubspot.token}"
     assert request.path == "/crm/v4/associations/definitions/configurations/all"
-    settings = settings_of(Connection(conn_id="emea", conn_type="hubspot", extra=json.dumps(extra), password=SECRET))
+    settings = read_settings(Connection(conn_id="emea", conn_type="hubspot", extra=json.dumps(extra), password=SECRET))
     assert (settings.timeout, settings.max_retries, settings.ca_bundle, settings.proxy) == ((5.0, 60.0), 3, None, None)
 
 

@@ -89,6 +89,51 @@ def test_every_transient_error_is_retryable() -> None:
     assert all(kind.retryable for kind in KINDS if kind.transient)
 
 
+@pytest.mark.parametrize(
+    ("attribute", "names"),
+    [
+        (
+            "affects_every_request",
+            {"HubSpotSettingsError", "HubSpotAuthenticationError", "HubSpotRateLimitError", "HubSpotTLSError"},
+        ),
+        ("rejects_token", {"HubSpotAuthenticationError", "HubSpotMissingScopesError"}),
+        ("unanswered", {"HubSpotSettingsError", "HubSpotTLSError", "HubSpotUnavailableError"}),
+    ],
+)
+def test_the_attributes_of_a_bare_error(attribute: str, names: set[str]) -> None:
+    assert {kind.__name__ for kind in KINDS if getattr(kind("It went wrong"), attribute)} == names
+
+
+def test_errors_that_do_not_concern_the_path() -> None:
+    """A read of another path would fail as well, or would make a rate limit worse."""
+    assert {kind.__name__ for kind in KINDS if not kind.specific_to_path} == {
+        "HubSpotSettingsError",
+        "HubSpotAuthenticationError",
+        "HubSpotRateLimitError",
+        "HubSpotUnavailableError",
+        "HubSpotTLSError",
+    }
+
+
+def test_attributes_that_depend_on_the_answer() -> None:
+    assert not errors.HubSpotUnavailableError("x", status=503).unanswered
+    assert not errors.HubSpotAuthenticationError("x", retryable=True).affects_every_request
+    assert errors.HubSpotUnavailableError("x", status=503).outcome_unknown
+    assert not errors.HubSpotUnavailableError("x", status=423).outcome_unknown
+    assert not errors.HubSpotUnavailableError("x", status=477).outcome_unknown
+    assert not errors.HubSpotUnavailableError("x", sent=False).outcome_unknown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replaced_error_is_a_copy_with_other_fields(kind: type[HubSpotError]) -> None:
+    error = kind("It went wrong", **FACTS, **OWN_FACTS.get(kind.__name__, {}))
+    before = dict(vars(error))
+    changed = error.replace(message="Another message", outcome_unknown=not error.outcome_unknown)
+    assert type(changed) is kind
+    assert vars(changed) == before | {"message": "Another message", "outcome_unknown": not error.outcome_unknown}
+    assert vars(error) == before
+
+
 # -- errors from HubSpot's answers --
 
 
