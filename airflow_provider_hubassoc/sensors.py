@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_hubassoc.limits.operation import BatchOperation
     from airflow_provider_hubassoc.tasks.wait import SensorWait
 
-_TRIGGERER_GRACE = 300.0
-"""Seconds after the timeout at which Airflow itself ends a deferred wait, if no triggerer has ended it."""
-
 
 class HubSpotAssociationLimitsSensor(BaseSensorOperator):
     """Waits until HubSpot has settled a batch, or until given limits are in force, whoever sets them.
@@ -256,12 +253,8 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             return self._wait.delay_after(run_duration())
 
     def _defer(self, context: Context) -> NoReturn:
-        wait = self._sensor_wait(context)
-        self.defer(
-            trigger=wait.trigger(),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=wait.seconds_left + _TRIGGERER_GRACE),
-        )
+        deferral = self._sensor_wait(context).deferral()
+        self.defer(trigger=deferral.trigger, method_name="execute_complete", timeout=deferral.timeout)
 
     def _finish(self, context: Context, operation: BatchOperation) -> dict[str, Any]:
         """Return the settled batch.

@@ -20,7 +20,7 @@ from airflow.sdk.log import _secrets_masker
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_hubassoc.hooks import settings_of
+from airflow_provider_hubassoc.connection_settings import read_settings
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.error_mapping import from_response
 from airflow_provider_hubassoc.hubspot.errors import (
@@ -386,7 +386,7 @@ def _settings(world: World, fields: dict[str, Any]) -> None:
     masker = _secrets_masker()
     known = (masker.patterns.copy(), masker.replacer)
     try:
-        settings = settings_of(Connection(conn_id="hubspot_default", conn_type="hubspot", **fields))
+        settings = read_settings(Connection(conn_id="hubspot_default", conn_type="hubspot", **fields))
         HubSpotClient(settings).close()
         HubSpotSettings.parse(settings.model_dump())
     finally:
