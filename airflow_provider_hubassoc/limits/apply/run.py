@@ -169,7 +169,7 @@ def _verified(report: ApplyReport, session: ApplySession, timeout: float) -> App
     def read(direction: Direction) -> BatchOperation:
         wait = wait_for(operations[direction], timeout)
         try:
-            session.wait(
+            session.follow(
                 wait,
                 lambda operation: operation.in_force is not None and applied[direction] <= set(operation.in_force),
             )

@@ -82,7 +82,7 @@ class DirectionWriter:
             operation = operation.with_answer(refusal)
         wait = wait_for(operation, self._batch_timeout)
         try:
-            self._session.wait(wait, lambda operation: operation.is_over)
+            self._session.follow(wait, lambda operation: operation.is_over)
         except HubSpotError as error:
             return [Outcome.from_error(change, "unconfirmed", error) for change in step.changes]
         if wait.operation.has_failed:
