@@ -47,7 +47,7 @@ def airflow(hubspot: Simulator) -> Airflow:
 
 @pytest.fixture
 def submit(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that sends a batch and returns its handle; its connection is gone when the trigger runs."""
+    """Return a function that sends a batch and returns its handle. The trigger does not find its connection."""
 
     def submit(inputs: list[dict[str, Any]] = INPUTS, **changes: Any) -> dict[str, Any]:
         connection = {"conn_type": "hubspot", "host": hubspot.url, "password": hubspot.token}
