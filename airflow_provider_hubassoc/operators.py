@@ -337,7 +337,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         if (self.config is None) is (self.plan is None):
             mistakes.add("config, plan: pass exactly one of them")
         if self.plan is not None and self.mode == "plan":
-            mistakes.add("plan: is for applying; with mode='plan' pass config")
+            mistakes.add("plan: cannot be used with mode='plan'; pass config")
         mistakes.convert(self, ["prune", "fail_on_drift", "verify", "deferrable"], parse_boolean, is_known)
         mistakes.convert(
             self,
@@ -349,7 +349,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         mistakes.convert(self, ["verify_timeout"], check_seconds, is_known)
         mistakes.convert(self, ["plan"], from_text, is_known)
         if self.fail_on_drift is True and self.mode == "apply":
-            mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
+            mistakes.add("fail_on_drift: can only be used with mode='plan'; applying removes the drift")
         if self._is_config_known(is_known):
             from airflow_provider_hubassoc.limits.config.load import load_config  # expensive, few DAG files need it
 

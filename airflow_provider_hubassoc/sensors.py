@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
-from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
+from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.limits.inputs import (
     check_count,
     check_inputs,
@@ -272,7 +272,9 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         """Convert errors to the exceptions with the same meaning for Airflow's sensors, in every mode."""
         try:
             yield
-        except (HubSpotError, ValueError) as error:
+        except (HubassocError, ValueError) as error:
+            from airflow_provider_hubassoc.hubspot.errors import HubSpotOperationTimeoutError  # not for DAG files
+
             if self.soft_fail or self.never_fail:
                 self.log.info("%s", error)  # after a deferral, Airflow's own sensor drops the message of the skip
                 raise AirflowSkipException(str(error)) from error

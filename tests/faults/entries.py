@@ -609,7 +609,7 @@ def _event(world: World, event: Any) -> None:
 def _is_the_event_s_error(event: Any, error: HubSpotError) -> bool:
     """Whether it is the error that the event holds, or says that the event cannot be used."""
     said = event.get("error") if isinstance(event, dict) else None
-    if str(error).startswith(("The trigger's event cannot be used: ", "The trigger ended without saying")):
+    if str(error).startswith(("The trigger's event cannot be used: ", "The trigger ended without the final state")):
         return isinstance(error, HubSpotPollError)
     return isinstance(said, dict) and said.get("type") == type(error).__name__ and said["message"] == error.message
 

@@ -256,6 +256,7 @@ def test_a_lock_sets_a_retry_after_of_at_least_two_seconds(retry_after: float | 
     [
         (400, "Invalid input", "HubSpot refused the request: Invalid input."),
         (404, None, "HubSpot refused the request. Check host and api_version in the connection."),
+        (405, None, "HubSpot refused the request. Check host and api_version in the connection."),
         (404, "No such label.", "HubSpot refused the request: No such label."),
         (401, None, "HubSpot rejected the access token. Check the token in the connection."),
         (423, "locked", "HubSpot is not available: locked. Try again later."),
@@ -266,6 +267,28 @@ def test_a_lock_sets_a_retry_after_of_at_least_two_seconds(retry_after: float | 
 def test_a_message_names_the_event_the_reason_and_the_remedy(status: int, message: str | None, expected: str) -> None:
     body = {} if message is None else {"message": message}
     assert from_response(status, json.dumps(body).encode()).message == expected
+
+
+def test_the_number_of_required_scopes_is_bounded() -> None:
+    scopes = [f"scope.{n}" for n in range(101)]
+    payload = {"errors": [{"context": {"requiredGranularScopes": scopes}}]}
+    error = from_response(403, json.dumps(payload).encode())
+    assert error.required_scopes == scopes[:100]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("status", [408, 409, 425])
+def test_a_temporary_condition_is_a_server_error(status: int) -> None:
+    error = from_response(status, b"")
+    assert type(error) is errors.HubSpotServerError
+    assert error.retryable
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "is_valid"),
+    [(None, True), (0, True), (0.5, True), (604_800, True), (604_800.1, False), (-1, False), ("1", False)],
+)
+def test_the_range_of_retry_after(retry_after: Any, is_valid: bool) -> None:
+    assert errors.is_retry_after(retry_after) is is_valid
 
 
 def test_a_403_without_a_body_has_advice() -> None:

@@ -42,7 +42,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack = Stack(folder / "airflow", dags_folder=dags_folder)
         with leaks.searched(stack, leaks.secrets_of(stack)):
             # It would start by itself in the middle of a test, and change the portal.
-            stack.api.call("PATCH", "/dags/hubspot_limits_mend_drift", json={"is_paused": True})
+            stack.api.call("PATCH", "/dags/hubspot_limits_restore_drift", json={"is_paused": True})
             yield stack
 
 

@@ -152,8 +152,8 @@ class _DirectionBuilder:
             return self._change("unchanged", key, current, target)
         if not isinstance(key, str) and not is_sendable(key):
             self._findings.warnings.append(
-                f"{self._direction} {key[0]} {key[1]}: the file declares {limit_text(target)}, the portal has "
-                f"{limit_text(current)}; this package cannot change limits of this association type"
+                f"{self._direction} {key[0]} {key[1]}: the file declares the limit {limit_text(target)}, the limit in "
+                f"the portal is {limit_text(current)}; this package cannot change limits of this association type"
             )
             return self._change("unmanaged", key, current, current)
         action: ChangeAction = "create" if current is None else "purge" if target is None else "update"
