@@ -11,20 +11,13 @@ import pytest
 from tests.support import environment, leaks
 from tests.support.stack import Stack
 
-SHARED = {"test_discovery": "one Airflow", "test_example_dags": "one Airflow"}
-"""Modules whose tests share one Airflow -> the name of their group; every other module starts its own."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder and keep those that share an Airflow on one worker; workers begin with them."""
+    """Mark the tests of this folder. Parallel runs begin with them, as they take longest."""
     folder = Path(__file__).parent
     for item in items:
         if folder in item.path.parents:
             item.add_marker(pytest.mark.airflow)
-            if "stack" in item.fixturenames:  # type: ignore[attr-defined]  # every test here is a function
-                module = item.path.stem
-                item.add_marker(pytest.mark.xdist_group(SHARED.get(module, module)))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
 
