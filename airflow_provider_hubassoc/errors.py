@@ -24,7 +24,7 @@
     ├── StalePlanError                      limits/plan             the portal has changed since the plan was made
     ├── ApplyError                          limits/apply/report.py  not everything of a plan is applied
     ├── InvalidArgumentsError               templating.py           every mistake in the arguments of a task
-    └── UsageError                          terminal.py             the command line cannot be used
+    └── UsageError                          terminal/arguments.py   the command line cannot be used
 """
 
 from __future__ import annotations

@@ -17,51 +17,57 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
-from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
+from airflow_provider_hubassoc.errors import HubassocError
+from airflow_provider_hubassoc.limits.inputs import (
+    check_count,
+    check_inputs,
+    check_seconds,
+    connection_id,
+    from_text,
+    parse_boolean,
+    stripped,
+)
 from airflow_provider_hubassoc.operators import OPERATION_XCOM_KEY
 from airflow_provider_hubassoc.retry_policy import is_permanent, with_retry_policy
-from airflow_provider_hubassoc.task_state import TaskState
 from airflow_provider_hubassoc.templating import Mistakes, is_literal, materialized, mistakes_fail_parsing
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
-    from airflow_provider_hubassoc.hooks import HubSpotHook
     from airflow_provider_hubassoc.limits.operation import BatchOperation
-    from airflow_provider_hubassoc.limits.wait import Wait
-
-_TRIGGERER_GRACE = 300.0
-"""Seconds after the timeout at which Airflow itself ends a deferred wait, if no triggerer has ended it."""
+    from airflow_provider_hubassoc.tasks.wait import SensorWait
 
 
 class HubSpotAssociationLimitsSensor(BaseSensorOperator):
-    """Waits until a batch operation is over, or until limits that somebody else sets are in force.
+    """Waits until HubSpot has settled a batch, or until given limits are in force, whoever sets them.
 
-    Returns the operation as plain JSON when it is COMPLETE. If it is CANCELED or refused in part, or HubSpot set
-    another limit than asked for, the task fails without retries, and the operation with ``applied``, ``refused`` and
-    ``unconfirmed`` is in XCom under ``operation``. Modes ``poke``, ``reschedule`` and deferrable behave alike. The
-    wait between two reads begins with ``poke_interval`` and grows up to ``max_poll_interval``;
-    ``exponential_backoff`` and ``max_wait`` are not needed.
+    Returns the batch as plain JSON when it is COMPLETE. If HubSpot cancels the batch, refuses part of it or sets
+    another limit, the task fails without retries. The batch with ``applied``, ``refused`` and ``unconfirmed`` is then
+    in XCom under ``operation``. Modes ``poke``, ``reschedule`` and deferrable behave alike. The time between two reads
+    starts at ``poke_interval`` and grows up to ``max_poll_interval``, so ``exponential_backoff`` and ``max_wait`` are
+    not needed.
 
-    In mode ``reschedule``, Airflow 3.3 keeps the state of the wait in the task state store. Airflow 3.2 has none, so
-    failed reads in a row are not counted there, and only ``timeout`` ends a wait whose reads always fail. Airflow
-    measures the ``timeout`` of this mode by the clocks of its machines; the other modes use a clock of their own.
+    In mode ``reschedule``, Airflow 3.3 keeps the state of the wait in the task state store. Airflow 3.2 has no such
+    store: failed reads in a row are not counted there, and only ``timeout`` ends a wait whose reads always fail. In
+    this mode, Airflow measures the ``timeout`` by the system clocks of its machines; the other modes use a monotonic
+    clock.
 
-    Give either ``operation``, or ``from_object_type``, ``to_object_type`` and ``inputs``. All arguments are
+    Pass either ``operation``, or ``from_object_type``, ``to_object_type`` and ``inputs``. All arguments are
     templated.
 
-    :param operation: the handle: what :class:`~airflow_provider_hubassoc.operators.HubSpotAssociationLimitsOperator`
-        returned or pushed under ``operation``.
-    :param from_object_type: object type in any spelling HubSpot takes.
-    :param to_object_type: the same, for the other side.
-    :param inputs: the limits to wait for: ``{"category", "typeId", "maxToObjectIds"}`` each.
+    :param operation: the batch to wait for: what
+        :class:`~airflow_provider_hubassoc.operators.HubSpotAssociationLimitsOperator` returned or pushed under
+        ``operation``.
+    :param from_object_type: object type, as a name or an id that HubSpot accepts.
+    :param to_object_type: object type on the other side.
+    :param inputs: the limits to wait for: a list of ``{"category", "typeId", "maxToObjectIds"}``.
     :param action: ``purge`` to wait until the association types in ``inputs`` have no limit.
     :param hubspot_conn_id: connection of type ``hubspot``.
-    :param poke_interval: about how long to wait before the second read, seconds (fractions allowed) or timedelta.
-    :param max_poll_interval: the longest time between two reads, seconds; from 2.5.
-    :param timeout: how long to wait, seconds or timedelta; then the task fails with AirflowSensorTimeout. None for
-        Airflow's default. At least one read is made.
-    :param max_poll_failures: number of failed reads in a row that fails the task, to be retried.
+    :param poke_interval: approximate time before the second read, seconds (fractions allowed) or timedelta.
+    :param max_poll_interval: maximum time between two reads, seconds; at least 2.5.
+    :param timeout: maximum duration of the wait, seconds or timedelta; then the task fails with
+        AirflowSensorTimeout. None for Airflow's default. At least one read is made.
+    :param max_poll_failures: number of failed reads in a row that fails the task; Airflow may retry it.
     :param verify: also wait until a read shows every limit in force.
     :param deferrable: wait in the triggerer instead of a worker.
     """
@@ -113,73 +119,59 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         self.max_poll_failures: Any = max_poll_failures
         self.verify: Any = verify
         self.deferrable: Any = deferrable
-        self._hook: HubSpotHook | None = None
-        self._watch: Wait | None = None
-        self._saved: tuple[Any, ...] | None = None
+        self._wait: SensorWait | None = None
         with mistakes_fail_parsing(self.task_id) as mistakes:
             self._convert_airflows_own(mistakes, kwargs)
             pair = (from_object_type, to_object_type, inputs)
-            if (operation is None) is any(each is None for each in pair) or (operation and any(pair)):
-                mistakes.add("operation: give either operation, or from_object_type, to_object_type and inputs")
+            if (operation is None) is any(value is None for value in pair) or (operation and any(pair)):
+                mistakes.add("operation: pass either operation, or from_object_type, to_object_type and inputs")
             self._check_arguments(mistakes, is_known=is_literal)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Wait for the operation.
+        """Wait for the batch.
 
-        :return: the operation as plain JSON.
-        :raises AirflowFailException: if HubSpot refused all or part of it, or a read can never succeed.
-        :raises AirflowSensorTimeout: if the time is up.
+        :return: the batch as plain JSON.
+        :raises AirflowFailException: if HubSpot refused all or part of it, or no read can succeed.
+        :raises AirflowSensorTimeout: if the timeout has passed.
         :raises AirflowException: if reading failed ``max_poll_failures`` times in a row.
         """
-        from airflow_provider_hubassoc.hooks import HubSpotHook
-
         with self._airflow_exceptions():
             self._resolve_arguments()
-        with HubSpotHook(self.hubspot_conn_id) as self._hook:
-            if not self.deferrable:
-                return self._execute_here(context)
-            first_look = self.poke(context)
-            if not first_look.is_done:
-                self._defer(context)
-            return first_look.xcom_value  # type: ignore[return-value]  # poke gives it when done
-
-    def _execute_here(self, context: Context) -> dict[str, Any]:
         try:
-            return super().execute(context)  # type: ignore[no-any-return]
+            if not self.deferrable:
+                return self._execute_in_worker(context)
+            first_poke = self.poke(context)
+            if not first_poke.is_done:
+                self._defer(context)
+            return first_poke.xcom_value  # type: ignore[return-value]  # poke sets it when done
+        finally:
+            if self._wait is not None:
+                self._wait.close()
+
+    def _execute_in_worker(self, context: Context) -> dict[str, Any]:
+        try:
+            return super().execute(context)  # type: ignore[no-any-return]  # the xcom_value of poke
         except (AirflowSensorTimeout, AirflowSkipException) as error:
-            if self._watch is None or error.__cause__ is not None:
+            if self._wait is None or error.__cause__ is not None:
                 raise
             # Airflow's own timeout, which does not say what is missing.
-            raise type(error)(self._watch.timeout_message(self.timeout)) from None
+            raise type(error)(self._wait.timeout_message()) from None
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Read the operation's state once, unless the handle says already that it is over.
-
-        Where that completes a batch which is to be verified, its limits are read at once.
-        """
-        from airflow_provider_hubassoc.limits.operation import refresh
-
+        """Read the state of the batch once, unless its handle says that it is over."""
         with self._airflow_exceptions():
-            hook, watch = self._watching(context)
-            try:
-                while not watch.operation.is_over:
-                    watch.poll(lambda operation: refresh(hook.client.without_retries(), operation))
-                    if not watch.reads_now:
-                        break
-            finally:
-                self._save(context, watch)
-            is_over = watch.operation.is_over
-            return PokeReturnValue(is_over, self._finish(context, watch.operation) if is_over else None)
+            operation = self._sensor_wait(context).read()
+            return PokeReturnValue(operation.is_over, self._finish(context, operation) if operation.is_over else None)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Resume after the wait in the triggerer; returns and raises as :meth:`execute`."""
-        from airflow_provider_hubassoc.triggers import operation_from_event
+        from airflow_provider_hubassoc.triggers import operation_from_event  # imported here as in _sensor_wait
 
         with self._airflow_exceptions():
             return self._finish(context, operation_from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; a timeout of Airflow's own says what to look at."""
+        """Resume after a deferral; if Airflow's own timeout ended it, say what to check."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout as error:
@@ -193,14 +185,12 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
     # -- arguments --
 
     def _convert_airflows_own(self, mistakes: Mistakes, given: Mapping[str, Any]) -> None:
-        """Convert the booleans of Airflow's own sensor, for which any text would be true."""
-        from airflow_provider_hubassoc.limits.inputs import parse_boolean
-
+        """Convert the booleans of Airflow's own sensor, which takes any text for True."""
         names = ("soft_fail", "silent_fail", "never_fail", "exponential_backoff")
         mistakes.convert(self, [name for name in names if isinstance(given.get(name), str)], parse_boolean)
 
     def _resolve_arguments(self) -> None:
-        """Convert the rendered arguments.
+        """Check and convert the rendered arguments.
 
         :raises InvalidArgumentsError: with every mistake in them.
         """
@@ -208,17 +198,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             self._check_arguments(mistakes)
 
     def _check_arguments(self, mistakes: Mistakes, is_known: Callable[[Any], bool] = lambda value: True) -> None:
-        """Check and convert what is known of the arguments."""
-        from airflow_provider_hubassoc.limits.inputs import (
-            check_count,
-            check_inputs,
-            check_seconds,
-            connection_id,
-            from_text,
-            parse_boolean,
-            stripped,
-        )
-
+        """Check and convert the arguments whose values are known."""
         for name in ("from_object_type", "to_object_type", "action"):
             setattr(self, name, stripped(getattr(self, name)))
         mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
@@ -237,106 +217,50 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
 
     # -- waiting --
 
-    def _watching(self, context: Context) -> tuple[HubSpotHook, Wait]:
-        from airflow_provider_hubassoc.hooks import HubSpotHook
-        from airflow_provider_hubassoc.limits.wait import Wait
+    def _sensor_wait(self, context: Context) -> SensorWait:
+        """Return the body of the task; start it at the first call.
 
-        if self._hook is None:
-            self._hook = HubSpotHook(self.hubspot_conn_id)
-        if self._watch is None:
+        The body is imported here, because a DAG file that constructs a sensor does not need HTTP and models.
+        """
+        from airflow_provider_hubassoc.tasks.wait import SensorOptions, SensorWait
+
+        if self._wait is None:
             self._resolve_arguments()
-            operation = self._operation()
-            state = self._recalled(context, operation)
-            if state is None:
-                self.log.info("Waiting for %s (connection %s)", operation.title, self.hubspot_conn_id)
-            self._watch = Wait(
-                operation if state is None else state[0],
-                **self._wait_options(),
-                connection_name=self.hubspot_conn_id,
-                token_worked=state is not None,
-                on_change=self.log.info,
-            )
-            self._watch.failures = 0 if state is None else state[1]
-        return self._hook, self._watch
-
-    def _operation(self) -> BatchOperation:
-        from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError, parse_inputs
-        from airflow_provider_hubassoc.limits.operation import BatchOperation
-
-        if self.from_object_type is not None:
-            return BatchOperation(
-                action=self.action,  # type: ignore[arg-type]  # parse_inputs checks it
+            options = SensorOptions(
+                conn_id=self.hubspot_conn_id,
+                operation=self.operation,
                 from_object_type=self.from_object_type,
-                to_object_type=self.to_object_type or "",
-                inputs=parse_inputs(self.from_object_type, self.to_object_type, materialized(self.inputs), self.action),
+                to_object_type=self.to_object_type,
+                inputs=materialized(self.inputs),
+                action=self.action,
+                verify=self.verify,
+                poke_interval=self.poke_interval,
+                max_poll_interval=self.max_poll_interval,
+                timeout=self.timeout,
+                # With silent_fail, Airflow's own loop continues after any failed read; so does the triggerer.
+                max_poll_failures=sys.maxsize if self.silent_fail else self.max_poll_failures,
+                keeps_state=self.reschedule and not self.deferrable,
             )
-        if isinstance(self.operation, str):
-            raise LimitInputsError([f"operation: not the handle of a HubSpot batch operation: it is text; {PASS_DATA}"])
-        operation = BatchOperation.from_dict(self.operation)
-        return operation.model_copy(update={"verify": operation.verify or self.verify})
-
-    def _wait_options(self) -> dict[str, Any]:
-        return {
-            "poll_interval": self.poke_interval,
-            "max_poll_interval": self.max_poll_interval,
-            "timeout": self.timeout,
-            # With silent_fail, Airflow's own loop goes on after any failed read; so does the triggerer.
-            "max_poll_failures": sys.maxsize if self.silent_fail else self.max_poll_failures,
-        }
+            self._wait = SensorWait(context, options, self.log)
+        return self._wait
 
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
     ) -> float:
-        if self._watch is None:
+        if self._wait is None:
             return float(self.poke_interval)
         with self._airflow_exceptions():
-            return self._watch.delay_after(run_duration())
+            return self._wait.delay_after(run_duration())
 
     def _defer(self, context: Context) -> NoReturn:
-        from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsTrigger
-
-        _, watch = self._watching(context)
-        self.defer(
-            trigger=HubSpotAssociationLimitsTrigger(
-                hubspot_conn_id=self.hubspot_conn_id,
-                operation=watch.operation.to_dict(),
-                waited=watch.elapsed,
-                hold=watch.hold,
-                **self._wait_options(),
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, self.timeout - watch.elapsed) + _TRIGGERER_GRACE),
-        )
-
-    # -- what the processes of mode reschedule hand on (Airflow 3.3) --
-
-    def _recalled(self, context: Context, operation: BatchOperation) -> tuple[BatchOperation, int] | None:
-        """Return what earlier processes of this try have learned, and how many reads have failed in a row."""
-        from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
-
-        if not self.reschedule or self.deferrable:
-            return None
-        state = TaskState(context, self.log).get(_state_key(context))
-        try:
-            known, failures = BatchOperation.from_dict(state["operation"]), int(state["failures"])
-        except (KeyError, TypeError, ValueError, OperationHandleError):  # none, or of another version
-            return None
-        asked = ("action", "from_object_type", "to_object_type", "inputs", "verify", "correlation_id")
-        if any(getattr(known, name) != getattr(operation, name) for name in asked):
-            return None
-        self._saved = _learned(known, failures)
-        return known, failures
-
-    def _save(self, context: Context, watch: Wait) -> None:
-        learned = _learned(watch.operation, watch.failures)
-        if self.reschedule and not self.deferrable and not watch.operation.is_over and learned != self._saved:
-            state = {"operation": watch.operation.to_dict(), "failures": watch.failures}
-            TaskState(context, self.log).set(_state_key(context), state)
-            self._saved = learned
-
-    # -- the end --
+        deferral = self._sensor_wait(context).deferral()
+        self.defer(trigger=deferral.trigger, method_name="execute_complete", timeout=deferral.timeout)
 
     def _finish(self, context: Context, operation: BatchOperation) -> dict[str, Any]:
+        """Return the settled batch.
+
+        :raises HubSpotOperationError: if HubSpot refused all or part of it.
+        """
         if operation.has_failed:
             context["ti"].xcom_push(OPERATION_XCOM_KEY, operation.to_dict())
         operation.raise_for_failure(self.hubspot_conn_id)
@@ -345,10 +269,12 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
 
     @contextmanager
     def _airflow_exceptions(self) -> Iterator[None]:
-        """Turn our errors into those that mean the same to Airflow's sensors, in every mode."""
+        """Convert errors to the exceptions with the same meaning for Airflow's sensors, in every mode."""
         try:
             yield
-        except (HubSpotError, ValueError) as error:
+        except (HubassocError, ValueError) as error:
+            from airflow_provider_hubassoc.hubspot.errors import HubSpotOperationTimeoutError  # not for DAG files
+
             if self.soft_fail or self.never_fail:
                 self.log.info("%s", error)  # after a deferral, Airflow's own sensor drops the message of the skip
                 raise AirflowSkipException(str(error)) from error
@@ -357,12 +283,3 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             if is_permanent(error):
                 raise AirflowFailException(str(error)) from error
             raise AirflowException(str(error)) from error
-
-
-def _state_key(context: Context) -> str:
-    return f"hubspot_wait_of_try_{context['ti'].try_number}"
-
-
-def _learned(operation: BatchOperation, failures: int) -> tuple[Any, ...]:
-    """Return what makes a difference to the next process."""
-    return (operation.status, operation.status_link, operation.results, operation.errors, failures)

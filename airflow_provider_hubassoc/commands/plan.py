@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from airflow_provider_hubassoc.commands.files import check_plan_target, output_path
 from airflow_provider_hubassoc.commands.planning import load_limits, make_plan
 from airflow_provider_hubassoc.commands.session import Session
 from airflow_provider_hubassoc.limits.plan.model import Plan
 from airflow_provider_hubassoc.limits.plan.render import render_comment, render_markdown, render_terminal
 from airflow_provider_hubassoc.terminal import DONE, ERROR, PENDING, UsageError, say
-
-_PLACED_PROBLEM = re.compile(r"(?P<place>.+?:\d+:\d+): (?P<text>.*)", re.DOTALL)
-"""A problem in a plan that begins with its place in the file."""
 
 
 def run(session: Session) -> int:
@@ -46,6 +41,5 @@ def run(session: Session) -> int:
 def _say_problems(plan: Plan) -> None:
     """Print the mistakes of the file that only the portal shows, in the form of ``validate``."""
     for unfit in plan.unfit:
-        for problem in unfit.problems:
-            placed = _PLACED_PROBLEM.fullmatch(problem)
-            say(f"{placed['place']}: error: {placed['text']}" if placed else f"Error: {problem}")
+        for place, text in unfit.located_problems:
+            say(f"{place}: error: {text}" if place else f"Error: {text}")

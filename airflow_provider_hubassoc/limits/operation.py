@@ -20,20 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticSerializationError
 
 from airflow_provider_hubassoc.errors import HubassocError
+from airflow_provider_hubassoc.hubspot.constants import Action, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotError,
     HubSpotOperationError,
 )
-from airflow_provider_hubassoc.hubspot.models import (
-    Action,
-    AssociationCategory,
-    AssociationLimit,
-    BatchAnswer,
-    BatchStatus,
-    ErrorDetail,
-    LimitInput,
-    TypeIdentity,
-)
+from airflow_provider_hubassoc.hubspot.models import AssociationLimit, BatchAnswer, BatchStatus, ErrorDetail, LimitInput
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.operation_text import describe, failure_text, join_first, missing_text
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_hubassoc.hubspot.models import BatchStatus, ErrorDetail, LimitInput, TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
+from airflow_provider_hubassoc.hubspot.models import BatchStatus, ErrorDetail, LimitInput
 from airflow_provider_hubassoc.limits.wording import limit_text
 
 if TYPE_CHECKING:

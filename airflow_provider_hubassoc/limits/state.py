@@ -8,12 +8,8 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
-from airflow_provider_hubassoc.hubspot.models import (
-    AssociationCategory,
-    AssociationLabel,
-    AssociationLimit,
-    TypeIdentity,
-)
+from airflow_provider_hubassoc.hubspot.constants import AssociationCategory, TypeIdentity
+from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit
 from airflow_provider_hubassoc.limits.directions import Direction
 
 USER_DEFINED = AssociationCategory.USER_DEFINED.value

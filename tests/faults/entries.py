@@ -20,7 +20,7 @@ from airflow.sdk.log import _secrets_masker
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_hubassoc.hooks import settings_of
+from airflow_provider_hubassoc.connection_settings import read_settings
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.error_mapping import from_response
 from airflow_provider_hubassoc.hubspot.errors import (
@@ -386,7 +386,7 @@ def _settings(world: World, fields: dict[str, Any]) -> None:
     masker = _secrets_masker()
     known = (masker.patterns.copy(), masker.replacer)
     try:
-        settings = settings_of(Connection(conn_id="hubspot_default", conn_type="hubspot", **fields))
+        settings = read_settings(Connection(conn_id="hubspot_default", conn_type="hubspot", **fields))
         HubSpotClient(settings).close()
         HubSpotSettings.parse(settings.model_dump())
     finally:
@@ -609,7 +609,7 @@ def _event(world: World, event: Any) -> None:
 def _is_the_event_s_error(event: Any, error: HubSpotError) -> bool:
     """Whether it is the error that the event holds, or says that the event cannot be used."""
     said = event.get("error") if isinstance(event, dict) else None
-    if str(error).startswith(("The trigger's event cannot be used: ", "The trigger ended without saying")):
+    if str(error).startswith(("The trigger's event cannot be used: ", "The trigger ended without the final state")):
         return isinstance(error, HubSpotPollError)
     return isinstance(said, dict) and said.get("type") == type(error).__name__ and said["message"] == error.message
 

@@ -35,7 +35,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotUnreadableAnswerError,
     HubSpotValidationError,
 )
-from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
+from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpotSettings
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.tracebacks import told
@@ -142,6 +142,13 @@ def test_an_error_names_connection_host_and_direction(hubspot: Simulator) -> Non
         text = str(failure(lambda: client.update_limits("0-1", "deals", [limit(4, 0)])))
         assert f"(connection emea, {host}, direction contacts -> deals)" in text
         assert "connection emea" in str(failure(lambda: client.get_limits("a/b", "deals")))
+
+
+def test_only_an_unanswered_request_to_the_default_host_names_the_host() -> None:
+    proxy = f"http://127.0.0.1:{closed_port()}"
+    with client_of(DEFAULT_BASE_URL, proxy=proxy, max_retries=0) as client:
+        assert "(host api.hubapi.com)" in str(failure(client.account_info))
+        assert "host api.hubapi.com" not in str(failure(lambda: client.get_limits("a/b", "deals")))
 
 
 @pytest.mark.parametrize("status", [400, 401, 500, 207, 200])

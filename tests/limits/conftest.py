@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import client_of
+from tests.support.random_portals import World, open_world
 
 # A portal is shared by the examples of a test, and reset at the start of each.
 _SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -21,3 +22,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def client(hubspot: Simulator) -> Iterator[HubSpotClient]:
     with client_of(hubspot) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with open_world() as world:
+        yield world

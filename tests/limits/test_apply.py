@@ -3,12 +3,13 @@
 import itertools
 import json
 import threading
+from typing import Any
 
 import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError
-from airflow_provider_hubassoc.limits.apply import ApplyError, apply_plan
+from airflow_provider_hubassoc.limits.apply import ApplyError, Outcome, apply_plan
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.plan import build_plan
@@ -129,6 +130,33 @@ def test_a_label_whose_creation_was_not_answered_is_read_back(hubspot: Simulator
         assert make_plan(client, source).is_empty
 
 
+@pytest.mark.parametrize(("to_type", "type_ids"), [("companies", [900]), ("contacts", [900, 901])])
+def test_an_answer_that_does_not_say_which_type_belongs_to_which_side_is_not_used(
+    hubspot: Simulator, client: HubSpotClient, to_type: str, type_ids: list[int]
+) -> None:
+    source = declare(association("contacts", to_type, labels={"Peer": {"limit": 4, "create_missing": True}}))
+    plan = make_plan(client, source)
+    rows = [{"category": USER, "typeId": type_id, "label": "Peer"} for type_id in type_ids]
+    hubspot.inject(method="POST", path="*/labels", status=200, body={"results": rows}, after=True)
+    assert apply_plan(plan, client).ok
+    type_id = next(row.type_id for row in client.get_labels("contacts", to_type) if row.label == "Peer")
+    assert [(key[3], limit) for key, limit in hubspot.limits().items()] == [(type_id, 4)]
+    assert type_id not in type_ids
+
+
+def test_a_rejected_token_stops_the_creation_of_labels(hubspot: Simulator, client: HubSpotClient) -> None:
+    labels = {text: {"limit": 2, "create_missing": True} for text in ("Boss", "Owner")}
+    plan = make_plan(client, declare(association("contacts", "companies", labels=labels)))
+    hubspot.clear_requests()
+    with client_of(hubspot) as another:  # HubSpot has not accepted its token yet
+        hubspot.inject(method="GET", path="*/labels", status=401, body={"message": "No."}, times=99)
+        report = apply_plan(plan, another)
+    assert writes(hubspot) == []
+    assert [outcome.status for outcome in report.outcomes] == ["not attempted"] * 4
+    assert "the labels could not be read" in str(report.outcomes[0].reason)
+    assert "every further request would fail" in str(report.outcomes[1].reason)
+
+
 def test_a_failed_direction_does_not_stop_the_others(hubspot: Simulator, client: HubSpotClient) -> None:
     source = declare(
         association("contacts", "companies", types=[{"category": USER, "typeId": 999, "limit": 5}]),
@@ -161,6 +189,28 @@ def test_after_a_refused_batch_the_next_one_is_not_sent(hubspot: Simulator, clie
     assert len(writes(hubspot)) == 1
     assert [outcome.status for outcome in report.outcomes] == ["refused", "not attempted"]
     assert report.settled is None  # nothing was written, so there is nothing to verify
+
+
+def test_after_a_partly_refused_batch_the_next_one_is_not_sent(hubspot: Simulator, client: HubSpotClient) -> None:
+    labels = {text: hubspot.add_label("contacts", "companies", label=text, name=text)[0] for text in ("Boss", "Owner")}
+    set_limits(hubspot, [(*CONTACTS_COMPANIES, 9), *(("0-1", "0-2", USER, label, 8) for label in labels.values())])
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5, labels={"Boss": 3, "Owner": 4})))
+    applied = {"category": USER, "typeId": labels["Boss"], "userEnforcedMaxToObjectIds": 3}
+    errors = [{"message": f"1-{labels['Owner']} is not valid"}]
+    body = {"status": "COMPLETE", "results": [applied], "errors": errors, "numErrors": 1}
+    hubspot.inject(method="POST", status=207, body=body)
+    report = apply_plan(plan, client, verify_timeout=None)
+    assert writes(hubspot) == ["update contacts/companies"]
+    assert [outcome.status for outcome in report.outcomes] == ["applied", "refused", "not attempted"]
+
+
+@pytest.mark.parametrize(("resend", "action"), [(False, "create"), (True, "update")])
+def test_after_an_earlier_attempt_limits_to_create_are_sent_as_an_update(
+    hubspot: Simulator, client: HubSpotClient, resend: bool, action: str
+) -> None:
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
+    assert apply_plan(plan, client, resend=resend).ok
+    assert writes(hubspot) == [f"{action} contacts/companies"]
 
 
 def test_a_refused_create_counts_as_applied_if_the_limit_is_in_force(hubspot: Simulator, client: HubSpotClient) -> None:
@@ -214,6 +264,23 @@ def test_an_error_raised_by_sleep_ends_the_apply(hubspot: Simulator, client: Hub
 
     with pytest.raises(InterruptedError):
         apply_plan(make_plan(client, TWO), client, sleep=killed)
+
+
+@pytest.mark.parametrize("limits", [{"limit": 5}, {"labels": {"Owner": {"create_missing": True}}}])
+def test_outcomes_of_an_interrupted_request_are_unconfirmed(
+    hubspot: Simulator, client: HubSpotClient, limits: dict[str, Any]
+) -> None:
+    outcomes: list[Outcome] = []
+
+    def killed(seconds: float) -> None:
+        raise InterruptedError
+
+    plan = make_plan(client, declare(association("contacts", "companies", **limits)))
+    with pytest.raises(InterruptedError):
+        apply_plan(plan, client, sleep=killed, on_outcomes=outcomes.extend)
+    assert [(outcome.status, outcome.reason, outcome.retryable) for outcome in outcomes] == [
+        ("unconfirmed", "interrupted before HubSpot answered", True)
+    ]
 
 
 def test_the_next_batch_waits_for_a_slow_one(hubspot: Simulator, client: HubSpotClient) -> None:

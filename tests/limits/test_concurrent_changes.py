@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, apply_plan
+from airflow_provider_hubassoc.limits.apply import ApplyReport, Outcome, Status, apply_plan
 from airflow_provider_hubassoc.limits.plan import NewLabel, Plan
 from airflow_provider_hubassoc.limits.plan.rebase import rebase
 from airflow_provider_hubassoc.limits.snapshot import read_again
@@ -125,6 +125,36 @@ def test_a_refusal_is_retryable_if_the_portal_cannot_be_read_again(hubspot: Simu
     assert report.retryable
 
 
+def test_a_create_refused_as_existing_is_retryable_even_if_the_portal_cannot_be_read_again(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    hubspot.settings.create_existing = "error"
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
+    hubspot.set_limit(*CONTACTS_COMPANIES, 6)
+    hubspot.inject(method="GET", status=403, times=9)
+    report = apply_plan(plan, client)
+    assert "the portal could not be read again" in str(refused(report).reason)
+    assert report.retryable
+
+
+def test_the_word_already_makes_only_refused_creates_retryable(hubspot: Simulator, client: HubSpotClient) -> None:
+    hubspot.set_limit(*CONTACTS_COMPANIES, 9)
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
+    body = {"status": "error", "message": "This is already archived.", "category": "VALIDATION_ERROR"}
+    hubspot.inject(method="POST", status=400, body=body)
+    assert not apply_plan(plan, client).retryable
+
+
+def test_a_limit_that_hubspot_itself_changes_is_a_permanent_refusal(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
+    row = {"category": HUBSPOT, "typeId": 279, "userEnforcedMaxToObjectIds": 3, "label": None}
+    hubspot.inject(method="POST", status=200, body={"status": "COMPLETE", "results": [row]})
+    hubspot.inject(method="GET", status=200, body={"results": [row]}, times=9)
+    report = apply_plan(plan, client)
+    assert refused(report).reason == "HubSpot set 3 instead of 5"
+    assert not report.retryable
+
+
 # -- labels ----------------------------------------------------------------------------------------------------
 
 
@@ -215,12 +245,22 @@ def test_an_internal_name_taken_by_another_pair_is_a_permanent_refusal(
     assert not report.retryable
 
 
-def test_a_taken_internal_name_without_a_visible_label_is_retryable(hubspot: Simulator, client: HubSpotClient) -> None:
+@pytest.mark.parametrize(
+    ("resend", "status", "reason"),
+    [
+        (False, "refused", "another sync has created it"),
+        (True, "unconfirmed", "an earlier try may have created it"),
+    ],
+)
+def test_a_taken_internal_name_without_a_visible_label_is_retryable(
+    hubspot: Simulator, client: HubSpotClient, resend: bool, status: Status, reason: str
+) -> None:
     plan = make_plan(client, owner())
     hubspot.add_label("contacts", "companies", label="Owner", name=plan.new_labels[0].name)
     hubspot.inject(method="GET", path="*/labels", status=200, body={"results": []}, times=4)
-    report = apply_plan(plan, client)
-    assert "another sync has created it" in str(refused(report).reason)
+    report = apply_plan(plan, client, resend=resend)
+    (outcome,) = report.of(status)
+    assert reason in str(outcome.reason)
     assert report.retryable
 
 

@@ -1,4 +1,4 @@
-"""Null and empty values: not managed here, kept in the model, and told where they look like a slip."""
+"""Null and empty values: not managed, kept in the model, and a warning where they look like a slip."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_null_is_kept_as_not_managed() -> None:
     assert [(each.identity, each.limit) for each in found.types] == [(("USER_DEFINED", 3), None)]
 
 
-def test_what_is_not_written_is_not_in_the_model() -> None:
+def test_a_limit_that_is_not_mentioned_is_not_in_the_model() -> None:
     found = only(declare(association("contacts", "companies", labels={"A": 1})), "other")
     assert "limit" not in found.model_fields_set
     assert found.is_prunable
 
 
-def test_an_override_with_null_beats_the_base() -> None:
+def test_null_in_an_override_cancels_the_general_limit() -> None:
     base = association("contacts", "companies", limit=5, labels={"A": 1, "B": 2}, types=[TYPE | {"limit": 3}])
     over = association("contacts", "companies", limit=None, labels={"A": None}, types=[TYPE | {"limit": None}])
     found = only(declare(base, portals={"p": {"associations": [over]}}), "p")
@@ -48,7 +48,7 @@ def test_an_override_with_null_beats_the_base() -> None:
     assert found.types[0].limit is None
 
 
-def test_an_override_that_mentions_nothing_leaves_the_base_unmentioned() -> None:
+def test_an_override_adds_only_what_it_mentions() -> None:
     base = association("contacts", "companies", labels={"A": 1})
     over = association("contacts", "companies", labels={"B": 2})
     found = only(declare(base, portals={"p": {"associations": [over]}}), "p")
@@ -56,7 +56,7 @@ def test_an_override_that_mentions_nothing_leaves_the_base_unmentioned() -> None
     assert list(found.labels) == ["A", "B"]
 
 
-def test_an_override_with_empty_lists_manages_nothing_of_them() -> None:
+def test_null_lists_in_an_override_cancel_the_general_ones() -> None:
     base = association("contacts", "companies", limit=5, labels={"A": 1}, types=[TYPE | {"limit": 3}])
     over = association("contacts", "companies", labels=None, types=None)
     found = only(declare(base, portals={"p": {"associations": [over]}}), "p")
@@ -69,6 +69,9 @@ def test_an_empty_list_keeps_the_direction_from_being_pruned(key: str) -> None:
     found = only(declare(association("contacts", "companies", limit=5, **{key: None})))
     assert not found.is_prunable
     assert only(declare(association("contacts", "companies", limit=5))).is_prunable
+    base = association("contacts", "companies", **{key: None})
+    over = association("contacts", "companies", limit=5)
+    assert not only(declare(base, portals={"p": {"associations": [over]}}), "p").is_prunable
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_a_label_with_an_empty_value_is_never_created(label: Any, created: bool)
     assert config.with_missing_labels(False).associations[0].labels["A"].create_missing is False
 
 
-def test_an_override_with_null_does_not_create_the_label_either() -> None:
+def test_null_in_an_override_also_cancels_creating_the_label() -> None:
     base = association("contacts", "companies", labels={"A": {"limit": 1, "create_missing": True, "inverse": "B"}})
     over = association("contacts", "companies", labels={"A": None})
     config = load_config(declare(base, portals={"p": {"associations": [over]}})).resolve(conn_id="p")
@@ -106,7 +109,7 @@ def text(*lines: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("lines", "where", "said"),
+    ("lines", "where", "message"),
     [
         (["    labels: {Owner:1}"], 'labels["Owner:1"]', 'is read as the label "Owner:1" without a limit; a space is'),
         (["    labels: {Owner:1}"], 'labels["Owner:1"]', "write Owner: 1"),
@@ -122,13 +125,13 @@ def text(*lines: str) -> str:
         (["    labels: {}"], "", "declares no limit"),
     ],
 )
-def test_an_empty_value_that_looks_like_a_slip_is_a_warning(lines: list[str], where: str, said: str) -> None:
+def test_an_empty_value_that_looks_like_a_slip_is_a_warning(lines: list[str], where: str, message: str) -> None:
     [warning] = warnings(text(*lines))
     assert warning.startswith(f"associations[0]{'.' if where else ''}{where}: ")
-    assert said in warning
+    assert message in warning
 
 
-def test_null_on_purpose_is_no_warning() -> None:
+def test_an_explicit_null_is_no_warning() -> None:
     lines = ["    limit: null", "    labels: {A: null, B: ~}", "    types: [{category: WORK, typeId: 1, limit: null}]"]
     assert warnings(text(*lines)) == []
 
@@ -142,7 +145,8 @@ def test_a_portal_without_overrides_is_a_warning() -> None:
     ):
         [warning] = warnings(base + portals)
         assert "has no overrides, so the general limits of the file apply" in warning
-    assert "is empty and has no effect" in warnings(base + "portals:\n")[0]
+    for portals in ("portals:\n", "portals: {}\n"):
+        assert warnings(base + portals) == ["portals: is empty and has no effect"]
     [warning] = warnings(base + "portals: {a: {associations: [{from: contacts, to: companies}]}}\n")
     assert "the override has no effect" in warning
 
@@ -152,7 +156,7 @@ def test_a_type_without_a_limit_is_an_error() -> None:
     assert (config, problem.message) == (None, "is missing")
 
 
-def test_one_limit_declared_and_not_managed_at_once_is_an_error() -> None:
+def test_a_limit_both_declared_and_null_is_an_error() -> None:
     entries = [association("contacts", "companies", limit=limit) for limit in (5, None)]
     config, [problem] = check_config(declare(*entries))
     assert config is None

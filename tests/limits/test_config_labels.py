@@ -1,4 +1,4 @@
-"""Labels that a person cannot tell apart, or cannot see; ids that mean nothing in the next portal; types never sent."""
+"""Labels that look alike or are invisible; ids that are valid in one portal only; types that cannot be limited."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize(("one", "other"), LOOK_ALIKES)
-def test_near_misses_have_one_canonical_form(one: str, other: str) -> None:
+def test_look_alikes_have_one_canonical_form(one: str, other: str) -> None:
     assert one != other
     assert canonical_label(one) == canonical_label(other) == canonical_label(f" {other}\u200b ")
     assert show_exactly(one) != show_exactly(other)
@@ -49,7 +49,7 @@ def test_different_labels_stay_different(one: str, other: str) -> None:
 
 
 @given(st.text())
-def test_the_canonical_form_is_its_own(text: str) -> None:
+def test_the_canonical_form_is_stable(text: str) -> None:
     assert canonical_label(canonical_label(text)) == canonical_label(text)
 
 
@@ -66,7 +66,7 @@ def test_two_look_alikes_of_one_direction_are_an_error(one: str, other: str) -> 
     )
 
 
-def test_look_alikes_are_found_between_layers_and_sides() -> None:
+def test_look_alikes_are_found_across_overrides_and_inverses() -> None:
     base = association("contacts", "companies", labels={"Boss": 1})
     over = {"p": {"associations": [association("contact", "0-2", labels={"boss": 2})]}}
     [problem] = problems_of(base, portals=over)
@@ -118,7 +118,7 @@ def test_invisible_characters_are_refused_and_shown(char: str) -> None:
 
 
 @pytest.mark.parametrize("label", [" Boss", "Boss ", "Boss\n", "\u00a0Boss", "Boss\u3000"])
-def test_blanks_at_the_ends_are_refused(label: str) -> None:
+def test_white_space_at_the_ends_is_refused(label: str) -> None:
     for labels in ({label: 1}, {"A": {"limit": 1, "inverse": label}}):
         [problem] = problems_of(association("contacts", "companies", labels=labels))
         assert problem.message == "must not begin or end with white space"
@@ -128,7 +128,7 @@ def test_blanks_at_the_ends_are_refused(label: str) -> None:
     "label",
     ["Key contact", "Key\u00a0contact", "👩‍💻 engineer", "❤️", "می‌خواهم", "क्‍ष", "Décideur", "北京", "№ 1"],
 )
-def test_what_belongs_to_a_script_is_allowed(label: str) -> None:
+def test_invisible_characters_that_a_script_needs_are_allowed(label: str) -> None:
     assert label_problem(label) is None
     assert problems_of(association("contacts", "companies", labels={label: 1})) == []
 
@@ -140,7 +140,7 @@ def test_an_id_of_one_portal_for_all_portals_is_a_warning() -> None:
     portals = {"p": {"associations": [association("contacts", "deals", types=[TYPE])]}}
     entries = [
         association("contacts", "companies", types=[TYPE, TYPE | {"category": "INTEGRATOR_DEFINED"}]),
-        association("contacts", "2-123", limit=1),
+        association("contacts", "2-123", limit=2, labels={"A": 1, "B": 1}),
         association("p77_car", "p_boat", limit=1),
     ]
     found = problems_of(*entries, portals=portals)
@@ -155,7 +155,7 @@ def test_an_id_of_one_portal_for_all_portals_is_a_warning() -> None:
     assert problems_of(*entries) == []
 
 
-def test_what_a_portal_holds_is_accepted() -> None:
+def test_types_that_cannot_be_limited_are_accepted_with_a_warning() -> None:
     types = [
         {"category": "HUBSPOT_DEFINED", "typeId": 0, "limit": 1},
         {"category": "USER_DEFINED", "typeId": -1, "limit": 1},
@@ -198,10 +198,10 @@ def test_a_misspelled_category_is_an_error(category: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "change", [{"category": None}, {"category": ""}, {"category": 5}, {"typeId": "x"}, {"typeId": True}]
 )
-def test_what_is_no_type_stays_an_error(change: dict[str, Any]) -> None:
+def test_an_invalid_type_is_an_error(change: dict[str, Any]) -> None:
     [problem] = problems_of(association("contacts", "companies", types=[TYPE | change]))
     assert problem.severity == "error"
 
 
-def test_editors_are_told_the_known_categories() -> None:
+def test_the_schema_suggests_the_known_categories() -> None:
     assert "HUBSPOT_DEFINED" in json_schema()["$defs"]["TypeConfig"]["properties"]["category"]["examples"]

@@ -1,4 +1,4 @@
-"""What a path given as ``config`` cannot do: show another file's content, hang, or fill the memory."""
+"""A path given as ``config`` cannot reveal the content of another file, hang, or fill the memory."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def refusal(path: Path) -> ConfigError:
 
 @pytest.mark.parametrize("name", ["secret", "secret.yaml", "secret.yml", "secret.json", ".yaml"])
 @pytest.mark.parametrize("kind", FILES)
-def test_nothing_of_another_file_is_told(kind: str, name: str, tmp_path: Path) -> None:
+def test_no_content_of_another_file_is_revealed(kind: str, name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_text(FILES[kind], "latin-1" if kind == "binary" else "utf-8")
     link = tmp_path / "link.yaml"
@@ -68,13 +68,13 @@ def test_nothing_of_another_file_is_told(kind: str, name: str, tmp_path: Path) -
         assert len(error.problems) == 1
 
 
-def test_a_name_that_is_not_of_such_a_file_is_not_opened(tmp_path: Path) -> None:
+def test_a_file_with_another_extension_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "limits.txt").write_text("version: 1\nassociations: []\n")
     [problem] = refusal(tmp_path / "limits.txt").problems
     assert str(problem).startswith("is not the name of a limits file; allowed: a path that ends in .yaml, .yml, .json")
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_special_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "zeros.yaml").symlink_to("/dev/zero")
     for name in ("pipe.yaml", "zeros.yaml"):
@@ -82,7 +82,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
         assert str(problem) == "cannot be read: Not a regular file"
 
 
-def test_a_file_of_limits_is_told_of(tmp_path: Path) -> None:
+def test_a_mistake_in_a_limits_file_shows_its_value(tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text("version: 1\nassociations:\n  - {from: contacts, to: companies, limit: many}\n")
     assert 'line 3: associations[0].limit: found "many"' in str(refusal(file))
@@ -117,7 +117,7 @@ except ConfigError as error:
 
 @pytest.mark.parametrize("suffix", [".yaml", ".json"])
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_file_that_explodes_is_refused(bomb: str, suffix: str, tmp_path: Path) -> None:
+def test_a_huge_or_nested_file_is_refused_in_little_memory(bomb: str, suffix: str, tmp_path: Path) -> None:
     file = tmp_path / f"limits{suffix}"
     file.write_text(BOMBS[bomb])
     done = subprocess.run(
@@ -133,15 +133,15 @@ def test_a_file_that_explodes_is_refused(bomb: str, suffix: str, tmp_path: Path)
     assert len(done.stdout) < 20_000
 
 
-def test_a_dict_that_explodes_is_refused() -> None:
-    """What a DAG file has read with a YAML library of its own may be a bomb already."""
+def test_a_huge_or_nested_dict_is_refused() -> None:
+    """A DAG file may have expanded nested aliases with its own YAML library."""
     bomb: Any = "x"
     for _ in range(15):
         bomb = [bomb] * 9
     endless: list[Any] = []
     endless.append(endless)
-    for value, said in ((bomb, "contains more than 200000 values"), (endless, "nested too deeply")):
-        with pytest.raises(ConfigError, match=said):
+    for value, message in ((bomb, "contains more than 200000 values"), (endless, "nested too deeply")):
+        with pytest.raises(ConfigError, match=message):
             load_config({"version": 1, "associations": value})
         inputs = [{"category": "WORK", "typeId": value, "maxToObjectIds": 1}]
         with pytest.raises(LimitInputsError, match=r"inputs\[0\].typeId: must be a whole number"):
@@ -150,13 +150,13 @@ def test_a_dict_that_explodes_is_refused() -> None:
             parse_seconds({"timeout": value})
 
 
-def test_keys_that_are_the_same_as_text_are_told() -> None:
+def test_keys_that_are_equal_as_text_are_refused() -> None:
     portal = {"associations": []}
     with pytest.raises(ConfigError, match=r"portals\.1: is defined twice"):
         load_config({"version": 1, "associations": [], "portals": {1: portal, "1": portal}})
 
 
-def test_many_mistakes_make_no_endless_message() -> None:
+def test_a_message_lists_at_most_100_mistakes() -> None:
     with pytest.raises(ConfigError) as raised:
         load_config({"version": 1, "associations": ["x"] * 5000})
     assert len(raised.value.problems) == 5000

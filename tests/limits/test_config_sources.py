@@ -1,4 +1,4 @@
-"""Where declared limits come from: paths with blanks, text of a dict, files that are missing for a moment."""
+"""Sources of declared limits: paths with white space, a dict as text, files that are missing for a moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refusal(source: Any) -> ConfigError:
 
 
 @pytest.mark.parametrize("spelling", ["{}", " {}", "{}\n", "\t{}\r\n"])
-def test_a_path_may_have_blanks_around_it(spelling: str, tmp_path: Path) -> None:
+def test_white_space_around_a_path_is_ignored(spelling: str, tmp_path: Path) -> None:
     file = tmp_path / "my limits.yaml"
     file.write_text(json.dumps(GOOD))
     assert load_config(spelling.format(file)) == load_config(GOOD)
@@ -37,21 +37,21 @@ def test_a_path_may_have_blanks_around_it(spelling: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "write", [str, json.dumps, lambda data: f"\n {data}\n", lambda data: json.dumps(data, indent=2)]
 )
-def test_a_dict_that_jinja_made_text_is_read(write: Any) -> None:
+def test_a_dict_that_jinja_rendered_as_text_is_read(write: Any) -> None:
     data = GOOD | {"associations": [*GOOD["associations"], association("deals", "contacts", limit=None)]}
     assert load_config(write(data)) == load_config(data)
     assert load_config(write(GOOD)) == load_config(GOOD)
 
 
 @pytest.mark.parametrize("text", ["None", "", " ", "null\n", "[{'version': 1}]", "<Asset object at 0x7f>", "{'a': [}"])
-def test_a_template_that_gave_no_config_names_the_cures(text: str) -> None:
+def test_a_template_that_renders_no_config_fails_with_a_cure(text: str) -> None:
     error = refusal(text)
     assert "task.output" in str(error)
     assert "render_template_as_native_obj=True" in str(error)
     assert not error.retryable
 
 
-def test_a_file_that_is_missing_for_a_moment_can_be_tried_again(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file_is_a_transient_error(tmp_path: Path) -> None:
     (tmp_path / "dangling.yaml").symlink_to(tmp_path / "bundle" / "limits.yaml")
     (tmp_path / "empty.yaml").touch()
     for name in ("none.yaml", "no folder/limits.yaml", "dangling.yaml", "empty.yaml"):
@@ -61,7 +61,7 @@ def test_a_file_that_is_missing_for_a_moment_can_be_tried_again(tmp_path: Path) 
     assert "try again" in str(refusal(tmp_path / "empty.yaml"))
 
 
-def test_a_symlink_that_is_swapped_back_is_read(tmp_path: Path) -> None:
+def test_a_symlink_that_is_repaired_is_read(tmp_path: Path) -> None:
     link = tmp_path / "limits.yaml"
     link.symlink_to(tmp_path / "old.yaml")
     assert refusal(link).retryable
@@ -72,7 +72,7 @@ def test_a_symlink_that_is_swapped_back_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["version: 1\n", "version: 1\nassociations: [\n", "# nothing yet\n", "\xff"])
-def test_a_mistake_in_the_content_is_permanent(content: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_content_is_a_permanent_error(content: str, tmp_path: Path) -> None:
     (tmp_path / "limits.yaml").write_text(content, "latin-1")
     error = refusal(tmp_path / "limits.yaml")
     assert is_permanent(error)
@@ -91,10 +91,10 @@ def test_a_mistake_in_the_content_is_permanent(content: str, tmp_path: Path) -> 
         *((number, False) for number in (errno.EACCES, errno.ENAMETOOLONG, errno.EISDIR)),
     ],
 )
-def test_which_errors_of_a_file_system_pass(
+def test_errors_of_a_file_system_are_transient_or_permanent(
     number: int, retryable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No file system fails like this when asked, so the operating system's call does."""
+    """No file system fails like this on request, so the system call is replaced."""
 
     def fail(*_: Any) -> int:
         raise OSError(number, os.strerror(number))
@@ -104,7 +104,7 @@ def test_which_errors_of_a_file_system_pass(
 
 
 @pytest.mark.parametrize("value", [5, 5.0, "5", " 5\n", "5.0"])
-def test_whole_numbers_mean_the_same_in_a_file(value: Any) -> None:
+def test_a_whole_number_may_have_any_plain_form(value: Any) -> None:
     types = [{"category": "WORK ", "typeId": value, "limit": value}]
     entry = association(" contacts\n", "0-2 ", limit=value, labels={"A": value}, types=types)
     for source in (declare(entry), json.dumps(declare(entry)), str(declare(entry))):
@@ -119,13 +119,13 @@ def test_whole_numbers_mean_the_same_in_a_file(value: Any) -> None:
 @pytest.mark.parametrize(
     "text", ["5.5", ".nan", ".inf", "true", "yes", "0x10", "1_000", "0o7", "010", "1e3", "\uff11\uff12", "9" * 40]
 )
-def test_what_is_no_whole_number_is_refused_with_its_place(text: str) -> None:
+def test_other_numbers_are_refused_with_their_place(text: str) -> None:
     source = f"version: 1\nassociations:\n  - from: contacts\n    to: companies\n    limit: {text}\n"
     [problem] = refusal(source).problems
     assert (problem.line, problem.column, problem.path) == (5, 5, "associations[0].limit")
 
 
-def test_an_explicit_portal_has_to_be_there() -> None:
+def test_an_explicit_portal_must_be_in_the_file() -> None:
     data = GOOD | {"portals": {"emea": {"associations": [association("contacts", "companies", limit=1)]}}}
     for name in ("emea", " emea\n"):
         assert load_config(data).resolve(named=name).associations[0].limit == 1
@@ -134,7 +134,7 @@ def test_an_explicit_portal_has_to_be_there() -> None:
         load_config(data).resolve(named="emae")
 
 
-def test_what_a_file_says_of_a_portal_twice_is_refused() -> None:
+def test_white_space_around_a_portal_key_is_refused() -> None:
     _, [problem] = check_config(
         GOOD | {"portals": {"emea ": {"associations": [association("deals", "deals", limit=1)]}}}
     )
@@ -148,5 +148,5 @@ def test_an_error_survives_pickling(tmp_path: Path) -> None:
         assert str(copy) == str(error)
 
 
-def test_text_is_not_taken_for_a_path() -> None:
+def test_text_of_several_lines_is_not_a_path() -> None:
     assert read("version: 1\nassociations: []\n").name == ""

@@ -1,4 +1,4 @@
-"""YAML that means something else than it looks: refused with its place, the reason in words, and how to write it."""
+"""YAML that does not mean what it looks like: refused with its place, the reason in plain words, and the cure."""
 
 from __future__ import annotations
 
@@ -67,39 +67,44 @@ def problem_of(source: str | Path) -> Problem:
     return problem
 
 
-@pytest.mark.parametrize(("label", "column", "said"), SLIPS, ids=[slip[0] for slip in SLIPS])
+@pytest.mark.parametrize(("label", "column", "message"), SLIPS, ids=[slip[0] for slip in SLIPS])
 @pytest.mark.parametrize("in_file", [True, False])
 def test_a_slip_is_refused_with_its_place_and_cure(
-    label: str, column: int | None, said: str, in_file: bool, tmp_path: Path
+    label: str, column: int | None, message: str, in_file: bool, tmp_path: Path
 ) -> None:
     source: str | Path = text_of(label)
     if in_file:
         source = tmp_path / "limits.yaml"
         source.write_text(text_of(label))
     problem = problem_of(source)
-    assert said in problem.message
+    assert message in problem.message
     assert problem.line is not None
     assert problem.line >= 5
     if column is not None and "allowed: a mapping" not in problem.message:
         assert problem.column == column + 6
         first = 5 + next(
-            n for n, line in enumerate(label.splitlines(), 1) if said.count("Contract") <= line.count("Contract")
+            n for n, line in enumerate(label.splitlines(), 1) if message.count("Contract") <= line.count("Contract")
         )
         assert problem.line == first
 
 
-def test_a_label_cut_by_a_comment_is_no_silent_nothing() -> None:
+def test_a_label_cut_by_a_comment_is_an_error() -> None:
     problem = problem_of(text_of("Contract #1: 2"))
     assert problem.found == '"Contract"'
     assert 'quote it: "Contract #1": 2' in problem.message
 
 
-def test_a_blank_that_is_missing_after_a_colon() -> None:
+def test_a_missing_space_after_a_colon_is_an_error() -> None:
     problem = problem_of(text_of("Owner:1"))
     assert "a space is missing after the colon; write: Owner: 1" in problem.message
     _, problems = check_config("version: 1\nassociations: [{from:contacts, to: deals, limit: 1}]\n")
     assert "unknown key" in problems[0].message + problems[1].message
     assert any("write from: contacts" in problem.message for problem in problems)
+
+
+def test_a_control_character_has_line_and_column() -> None:
+    problem = problem_of("version: 1\nassociations:\n  - {from: a\x07b}\n")
+    assert (problem.line, problem.column) == (3, 13)
 
 
 @pytest.mark.parametrize("text", ['{"version": 1, "associations": [{]}', '{"version": 1, "associations": [}'])
@@ -109,7 +114,7 @@ def test_broken_json_has_line_and_column(text: str) -> None:
     assert "is not valid YAML" in problem.message
 
 
-def test_characters_that_only_look_special_are_fine() -> None:
+def test_characters_that_are_not_special_in_yaml_are_allowed() -> None:
     labels = [
         "Boss!",
         "R&D",
@@ -130,7 +135,7 @@ def test_characters_that_only_look_special_are_fine() -> None:
     assert list(load_config(text).associations[0].labels) == labels
 
 
-def test_a_file_that_is_none_of_limits_shows_nothing_of_itself(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_limits_file_reveals_nothing(tmp_path: Path) -> None:
     file = tmp_path / "secret.yaml"
     for text in ("*hunter2*: 1\n", "hunter2 #hunter2: 2\nb: 1\n", "a: 1\nhunter2:hunter2\nb: 2\n", "!hunter2 a: 1\n"):
         file.write_text(text)

@@ -1,4 +1,4 @@
-"""A file that says two things of one association type, and a portal that is not the one that was meant."""
+"""A file that declares one association type in two ways, and a plan for another portal."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def plan_of(client: HubSpotClient, base: dict[str, Any], over: dict[str, Any]) -
         ({"types": [number(1, 2)]}, {"labels": {"Primary": None}}),
     ],
 )
-def test_null_under_another_name_of_the_same_type_is_never_written(
+def test_null_under_another_name_of_a_type_prevents_writing_it(
     base: dict[str, Any], over: dict[str, Any], hubspot: Simulator, client: HubSpotClient
 ) -> None:
     hubspot.set_limit(*CONTACT_TO_COMPANY, 9)
     hubspot.set_limit(*PRIMARY, 3)
-    here = ("contacts", "companies")
-    plan = plan_of(client, association(*here, **base), association(*here, **over))
+    direction = ("contacts", "companies")
+    plan = plan_of(client, association(*direction, **base), association(*direction, **over))
     report = apply_plan(plan, client, verify_timeout=None)
     assert not report.ok
     assert "not managed" in plan.unfit[0].problems[0]
     assert hubspot.limits() == {CONTACT_TO_COMPANY: 9, PRIMARY: 3}
     assert writes(hubspot) == []
-    both = make_plan(client, declare(association(*here, **{**base, **over})))
+    both = make_plan(client, declare(association(*direction, **{**base, **over})))
     assert both.is_empty
 
 
@@ -71,7 +71,7 @@ def test_a_label_with_an_empty_limit_is_never_created(label: Any, hubspot: Simul
     assert (plan.new_labels, plan.is_empty) == ([], True)
 
 
-def test_a_plan_is_for_its_own_portal_also_where_the_token_may_not_say_which_it_is(
+def test_a_plan_fits_its_own_portal_only_even_if_the_token_cannot_read_the_portal_id(
     hubspot: Simulator, client: HubSpotClient
 ) -> None:
     plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
@@ -80,15 +80,15 @@ def test_a_plan_is_for_its_own_portal_also_where_the_token_may_not_say_which_it_
         rebase(plan, read_again(plan, another))
 
 
-def test_a_number_of_hubspot_s_own_shows_its_text(client: HubSpotClient) -> None:
+def test_a_hubspot_defined_type_id_is_shown_with_its_label(client: HubSpotClient) -> None:
     plan = make_plan(client, declare(association("deals", "companies", types=[number(5, 1)])))
     assert 'HUBSPOT_DEFINED 5 "Primary"' in render_text(plan)
 
 
-def test_warnings_of_a_file_reach_whoever_asks() -> None:
-    told: list[str] = []
+def test_warnings_of_a_file_reach_the_caller() -> None:
+    warnings: list[str] = []
     load_config(
         declare(association("contacts", "companies", labels={"Owner:1": None})),
-        on_warning=lambda problem: told.append(str(problem)),
+        on_warning=lambda problem: warnings.append(str(problem)),
     )
-    assert "Owner:1" in told[0]
+    assert "Owner:1" in warnings[0]

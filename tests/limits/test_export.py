@@ -63,12 +63,38 @@ def test_a_label_of_two_types_is_exported_by_number(hubspot: Simulator, client: 
     assert make_plan(client, export.to_yaml(), prune=True).is_empty
 
 
-def test_custom_objects_are_found_if_they_are_named(hubspot: Simulator, client: HubSpotClient) -> None:
-    car = hubspot.add_object_type("car")
-    rows = client.get_labels("p_car", "tickets")
-    hubspot.set_limit(car, "0-5", USER, rows[0].type_id, 4)
+@pytest.mark.parametrize(
+    ("from_type", "to_type"), [("p_car", "tickets"), ("tickets", "p_car"), ("p_car", "projects"), ("projects", "p_car")]
+)
+def test_custom_objects_are_found_if_they_are_named(
+    hubspot: Simulator, client: HubSpotClient, from_type: str, to_type: str
+) -> None:
+    ids = {"p_car": hubspot.add_object_type("car"), "tickets": "0-5", "projects": "0-970"}
+    unlabeled = next(row.type_id for row in client.get_labels(from_type, to_type) if row.label is None)
+    hubspot.set_limit(ids[from_type], ids[to_type], USER, unlabeled, 4)
+    hubspot.clear_requests()
     export = export_limits(client, object_types=["p_car"])
-    assert export == Export(declare(association("p_car", "tickets", limit=4)))
+    assert export == Export(declare(association(from_type, to_type, limit=4)))
+    reads = sent(hubspot)
+    assert len(reads) - len(set(reads)) <= 1  # p_car -> contacts is read once more to check that the portal has p_car
+    assert make_plan(client, export.to_yaml(), prune=True).is_empty
+
+
+@pytest.mark.parametrize(
+    ("label", "is_by_name"),
+    [("y" * 1_000, True), ("y" * 1_001, False), ("\U0001f600" * 100, True), ("\U0001f600" * 101, False)],
+)
+def test_only_labels_that_yaml_accepts_as_keys_are_exported_by_name(
+    hubspot: Simulator, client: HubSpotClient, label: str, is_by_name: bool
+) -> None:
+    type_id, _ = hubspot.add_label("contacts", "deals", label=label, name="long")
+    hubspot.set_limit("0-1", "0-3", USER, type_id, 5)
+    export = export_limits(client)
+    (entry,) = export.config["associations"]
+    if is_by_name:
+        assert entry["labels"] == {label: 5}
+    else:
+        assert entry["types"] == [{"category": USER, "typeId": type_id, "limit": 5}]
     assert make_plan(client, export.to_yaml(), prune=True).is_empty
 
 
@@ -156,6 +182,23 @@ def test_the_search_continues_past_object_types_that_the_endpoint_does_not_know(
     hubspot.inject(method="GET", path="*/configurations/p_car/0-7", status=400, body=NOT_SUPPORTED, times=9)
     export = export_limits(client, object_types=["p_car"])
     assert export == Export(declare(association("p_car", "projects", limit=4)))
+
+
+def test_a_direction_of_a_named_object_type_that_the_endpoint_does_not_know_is_named_if_a_limit_is_missing(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    """Without a missing limit, the direction does not matter, and is not named."""
+    car = hubspot.add_object_type("car")
+    unlabeled = next(row.type_id for row in client.get_labels("p_car", "projects") if row.label is None)
+    hubspot.set_limit(car, "0-970", USER, unlabeled, 4)
+    hubspot.inject(method="GET", path="*/configurations/p_car/0-970", status=400, body=NOT_SUPPORTED, times=9)
+    hubspot.inject(method="GET", path="*/configurations/0-1/0-136", status=400, body=NOT_SUPPORTED, times=9)
+    export = export_limits(client, object_types=["p_car"])
+    assert export.config == declare()
+    assert [row.type_id for row in export.missing] == [unlabeled]
+    ((direction, reason),) = export.skipped
+    assert direction == "p_car -> projects"
+    assert "not supported by this endpoint" in reason
 
 
 def test_unsendable_types_are_exported_with_warnings(hubspot: Simulator, client: HubSpotClient) -> None:

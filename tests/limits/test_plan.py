@@ -27,13 +27,24 @@ def test_each_limit_has_an_action() -> None:
     assert ("purge", "Bill | x", 3, None) in actions_of(some_plan(prune=True))
 
 
+def test_changes_are_sorted_with_the_object_limit_first_and_types_without_a_label_last() -> None:
+    limits = [(USER, 99, 3, None), (USER, 7, 5, "Owner"), (HUBSPOT, 279, 9, None), (USER, 8, 1, "Boss")]
+    plan = plan_of(association("contacts", "companies"), direction_state(limits))
+    assert [change.name for change in plan.changes] == ["(unlabeled)", "Boss", "Owner", "USER_DEFINED 99"]
+
+
 def test_the_order_of_the_file_does_not_matter() -> None:
-    entries = [association("contacts", "companies", limit=1), association("0-1", "0-3", limit=2)]
-    found = {Direction("contacts", "companies"): direction_state([]), Direction("0-1", "0-3"): direction_state([])}
+    new = {"New": {"create_missing": True}}
+    entries = [association("contacts", "companies", limit=1, labels=new), association("0-1", "0-3", labels=new)]
+    found = {
+        Direction("contacts", "companies"): direction_state([], LABELS),
+        Direction("0-1", "0-3"): direction_state([], [(USER, 5, "Old")]),
+    }
     plans = [
         build_plan(load_config(declare(*order)).resolve(), PortalState(found)) for order in (entries, entries[::-1])
     ]
     assert plans[0] == plans[1]
+    assert len(plans[0].warnings) == 2
 
 
 def test_an_unknown_label_lists_the_labels_of_the_portal() -> None:
@@ -68,6 +79,15 @@ def test_a_label_limit_above_an_object_limit_that_the_file_does_not_mention() ->
         r"limit of 6 \(declared\) would be above the object limit of 5 \(not in the file\)",
         problems_of(plan_of(declared, direction_state([(HUBSPOT, 279, 5, None)], LABELS))),
     )
+
+
+def test_an_object_limit_below_a_label_limit_that_the_file_does_not_mention() -> None:
+    declared = association("contacts", "companies", limit=2)
+    plan = plan_of(declared, direction_state([(HUBSPOT, 279, 9, None), (USER, 7, 5, "Owner")]))
+    assert (
+        '"Owner": the limit of 5 (not in the file) would be above the object limit of 2 (declared); lower the label '
+        "limit or raise the object limit"
+    ) in problems_of(plan)
 
 
 def test_one_direction_in_two_spellings() -> None:
@@ -156,6 +176,28 @@ def test_a_label_declared_in_both_directions_is_created_once() -> None:
     assert plan.summary.startswith("Plan: 2 labels and 4 limits to create, ")
 
 
+def test_a_possible_rename_is_one_warning() -> None:
+    created = {"limit": 1, "create_missing": True}
+    config = load_config(
+        declare(
+            association("contacts", "companies", labels={"Owner": 3, "New": created}),
+            association("companies", "contacts", labels={"New": created}),
+        )
+    ).resolve()
+    found = {
+        Direction("contacts", "companies"): direction_state([], LABELS),
+        Direction("companies", "contacts"): direction_state([], [(HUBSPOT, 280, None), (USER, 9, "Chief")]),
+    }
+    plan = build_plan(config, PortalState(found))
+    assert [(label.direction, label.candidates) for label in plan.new_labels] == [
+        (Direction("contacts", "companies"), ["Boss"])
+    ]
+    assert plan.warnings == [
+        'contacts -> companies: the label "New" will be created. If it was renamed to "Boss", write that text in the '
+        "file instead"
+    ]
+
+
 def test_internal_names() -> None:
     direction = Direction("contacts", "2-5")
     assert internal_name(direction, "Decision maker") == "decision_maker_contacts_2_5"
@@ -233,3 +275,32 @@ def test_an_unsendable_type_is_not_pruned() -> None:
     )
     assert plan.is_empty
     assert plan.counts["unmanaged"] == 1
+
+
+@pytest.mark.parametrize(("limit", "is_large"), [(10_000, False), (10_001, True)])
+def test_a_limit_above_the_maximum_of_the_settings_page_is_a_warning(limit: int, is_large: bool) -> None:
+    plan = plan_of(association("contacts", "companies", limit=limit), direction_state([]))
+    assert any("settings page accepts limits up to 10,000" in warning for warning in plan.warnings) is is_large
+
+
+def test_equal_limits_are_a_warning_only_where_one_changes() -> None:
+    declared = association("contacts", "companies", limit=5, labels={"Owner": 5})
+    for current, is_warned in ((5, False), (4, True), (6, True)):
+        for limits in (
+            [(HUBSPOT, 279, 5, None), (USER, 7, current, "Owner")],
+            [(HUBSPOT, 279, current, None), (USER, 7, 5, "Owner")],
+        ):
+            plan = plan_of(declared, direction_state(limits, LABELS))
+            assert any("equal to the object limit" in warning for warning in plan.warnings) is is_warned
+
+
+def test_a_published_text_counts_only_in_the_direction_of_its_type() -> None:
+    declared = association("deals", "contacts", labels={"Billing contact": 2})
+    plan = plan_of(declared, direction_state([], [(HUBSPOT, 931, "Billing Contact")]))
+    assert '"Billing contact" looks like "Billing Contact"' in problems_of(plan)
+
+
+def test_a_type_is_not_checked_against_labels_that_were_not_read() -> None:
+    declared = association("contacts", "companies", types=[{"category": USER, "typeId": 99, "limit": 1}])
+    assert plan_of(declared, direction_state([])).unfit == []
+    assert len(plan_of(declared, direction_state([], LABELS)).unfit) == 1

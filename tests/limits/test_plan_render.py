@@ -35,6 +35,13 @@ def test_a_terminal_shows_a_table_and_the_summary() -> None:
     assert text.rstrip().endswith("Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.")
 
 
+def test_unchanged_limits_are_shown_on_request() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render_terminal(some_plan(), show_unchanged=True))
+    (row,) = [line for line in console.export_text().splitlines() if "unchanged " in line and line.startswith("=")]
+    assert row.split() == ["=", "unchanged", "contacts", "->", "companies", "(unlabeled)", "9"]
+
+
 def test_a_plan_without_changes_is_one_line() -> None:
     plan = plan_of(association("contacts", "companies", limit=5), direction_state([(HUBSPOT, 279, 5, None)]))
     assert plan.is_empty
@@ -89,9 +96,10 @@ def test_an_unread_direction_is_shown() -> None:
     assert "contacts -> companies could not be read: not now" in render_text(plan, width=80)
 
 
-def test_a_comment_is_short_enough_for_github() -> None:
-    change = some_plan().writes[0].model_copy(update={"label": "|" * 300})
-    text = render_comment(some_plan().model_copy(update={"changes": [change] * 2000}))
+@pytest.mark.parametrize("length", [300, *range(900, 975, 5)])
+def test_a_comment_is_short_enough_for_github(length: int) -> None:
+    change = some_plan().writes[0].model_copy(update={"label": "|" * length})
+    text = render_comment(some_plan().model_copy(update={"changes": [change] * 150}))
     assert len(text) <= 65_536
     assert "more changes" in text
 
@@ -105,3 +113,15 @@ def test_a_comment_says_how_many_changes_are_left_out(hubspot: Simulator, client
     assert len(text) <= 65_536
     assert "more changes; see the complete plan." in text
     assert "<b>" not in text
+
+
+@pytest.mark.parametrize("offset", range(5))
+@pytest.mark.parametrize("char", ["|", "<", "&"])
+def test_a_long_row_of_a_comment_is_not_cut_inside_an_escape(char: str, offset: int) -> None:
+    change = some_plan().writes[0].model_copy(update={"label": "x" * offset + char * 1_900})
+    text = render_comment(some_plan().model_copy(update={"changes": [change]}))
+    (row,) = [line for line in text.splitlines() if line.startswith("| create | contacts")]
+    assert row.endswith(" ... |")
+    assert len(row) <= 2_000
+    last = {"|": "\\|", "<": "&lt;", "&": "&amp;"}[char]
+    assert row.removesuffix(" ... |").endswith(last)

@@ -82,9 +82,13 @@ def test_neither_side_is_created_if_one_was_renamed(
     assert writes(hubspot) == []
 
 
-def test_an_internal_name_from_the_file_is_recognized(hubspot: Simulator, client: HubSpotClient) -> None:
-    hubspot.add_label("contacts", "companies", label="Decider", name="Decision_Maker")
-    named = {"Boss": {"limit": 2, "create_missing": True, "name": "decision_maker"}}
+@pytest.mark.parametrize("name", ["decision_maker", "Decision_Maker"])
+@pytest.mark.parametrize("name_in_file", ["decision_maker", "Decision_maker"])
+def test_an_internal_name_from_the_file_is_recognized(
+    hubspot: Simulator, client: HubSpotClient, name: str, name_in_file: str
+) -> None:
+    hubspot.add_label("contacts", "companies", label="Decider", name=name)
+    named = {"Boss": {"limit": 2, "create_missing": True, "name": name_in_file}}
     assert "was renamed to" in problems(make_plan(client, file(named)))[0]
 
 

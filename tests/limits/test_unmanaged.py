@@ -91,6 +91,21 @@ def test_null_for_a_renamed_label_keeps_the_limits(hubspot: Simulator, client: H
     assert needs_labels(load_config(declare(association_)).associations[0], client.get_limits("contacts", "companies"))
 
 
+def test_nothing_is_said_about_pruning_without_prune(hubspot: Simulator, client: HubSpotClient) -> None:
+    set_limits(hubspot, [(*PRIMARY, 3)])
+    assert make_plan(client, declare(association("contacts", "companies", labels={"Owner": None}))).warnings == []
+
+
+def test_a_label_that_is_created_without_a_limit_does_not_stop_pruning(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    set_limits(hubspot, [(*PRIMARY, 3)])
+    new = {"New": {"create_missing": True}}
+    plan = make_plan(client, declare(association("contacts", "companies", labels=new)), prune=True)
+    assert actions(plan) == {"Primary": ("purge", False)}
+    assert [label.label for label in plan.new_labels] == ["New"]
+
+
 def test_a_label_with_null_is_never_created(hubspot: Simulator, client: HubSpotClient) -> None:
     source = declare(association("contacts", "companies", labels={"Owner": None}))
     config = load_config(source).resolve().with_missing_labels(True)

@@ -245,12 +245,12 @@ def test_one_file_for_two_portals(stack: Stack, portal: Simulator) -> None:
 
 # -- drift -----------------------------------------------------------------------------------------------------
 
-MEND_DRIFT = "hubspot_limits_mend_drift"
+RESTORE_DRIFT = "hubspot_limits_restore_drift"
 QUICK = {
     "poll_interval=SECONDS": "poll_interval=1",
     "settle_seconds=SECONDS": "settle_seconds=3",
     '"hubspot_limits_drifted"': '"hubspot_limits_drifted_quickly"',
-    f'"{MEND_DRIFT}"': f'"{MEND_DRIFT}_quickly"',
+    f'"{RESTORE_DRIFT}"': f'"{RESTORE_DRIFT}_quickly"',
 }
 
 WATCHED_TWICE = """
@@ -298,7 +298,7 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
     for slow, quick in QUICK.items():
         assert text.count(slow) == 1
         text = text.replace(slow, quick)
-    dag_id = f"{MEND_DRIFT}_quickly"
+    dag_id = f"{RESTORE_DRIFT}_quickly"
 
     with dag_file(stack, dag_id, text):
         wait_for("the watchers", lambda: True if len(portal.requests) > 20 else None, timeout=120)
@@ -312,7 +312,7 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
         run = stack.api.finish(dag_id, wait_for("a run of the DAG", started, timeout=120))
 
         assert run.state == "success", run.account()
-        assert run.xcom("tell") == ['contacts -> companies, label "Billing Contact": is 4, should be 1']
+        assert run.xcom("notify") == ['contacts -> companies, label "Billing Contact": is 4, should be 1']
         assert portal.limits() == declared
         assert len(writes(portal)) == 1
         (event,) = asset_events(stack, "hubspot_limits_drifted_quickly")

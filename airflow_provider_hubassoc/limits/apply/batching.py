@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow_provider_hubassoc.hubspot.models import Action
+from airflow_provider_hubassoc.hubspot.constants import Action
 from airflow_provider_hubassoc.limits.plan.model import Change
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airflow_provider_hubassoc.hubspot.constants import AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotValidationError
-from airflow_provider_hubassoc.hubspot.models import AssociationCategory, AssociationLabel, TypeIdentity
+from airflow_provider_hubassoc.hubspot.models import AssociationLabel
 from airflow_provider_hubassoc.limits.apply.report import Outcome, Status
 from airflow_provider_hubassoc.limits.apply.session import INTERRUPTED, ApplySession
 from airflow_provider_hubassoc.limits.directions import Direction

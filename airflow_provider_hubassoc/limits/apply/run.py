@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError
-from airflow_provider_hubassoc.hubspot.models import BatchStatus, TypeIdentity
+from airflow_provider_hubassoc.hubspot.models import BatchStatus
 from airflow_provider_hubassoc.limits.apply.labels import LabelSide, create_labels, label_side
 from airflow_provider_hubassoc.limits.apply.report import ApplyReport, Outcome
 from airflow_provider_hubassoc.limits.apply.session import ApplySession, wait_for
@@ -168,7 +169,7 @@ def _verified(report: ApplyReport, session: ApplySession, timeout: float) -> App
     def read(direction: Direction) -> BatchOperation:
         wait = wait_for(operations[direction], timeout)
         try:
-            session.wait(
+            session.follow(
                 wait,
                 lambda operation: operation.in_force is not None and applied[direction] <= set(operation.in_force),
             )

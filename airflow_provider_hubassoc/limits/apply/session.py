@@ -60,7 +60,7 @@ class ApplySession:
             self._stop_after(error)
             raise
 
-    def wait(self, wait: Wait, is_done: Callable[[BatchOperation], bool]) -> None:
+    def follow(self, wait: Wait, is_done: Callable[[BatchOperation], bool]) -> None:
         """Read the state of an operation until it is done.
 
         :raises HubSpotError: if the wait ends before that. A failed read alone does not stop the apply.

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from airflow_provider_hubassoc.hubspot.constants import Action, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotValidationError
-from airflow_provider_hubassoc.hubspot.models import (
-    Action,
-    AssociationCategory,
-    AssociationLimit,
-    BatchAnswer,
-    BatchStatus,
-    ErrorDetail,
-    LimitInput,
-    TypeIdentity,
-)
+from airflow_provider_hubassoc.hubspot.models import AssociationLimit, BatchAnswer, BatchStatus, ErrorDetail, LimitInput
 from airflow_provider_hubassoc.limits.apply.batching import Step, steps
 from airflow_provider_hubassoc.limits.apply.report import Outcome, Status
 from airflow_provider_hubassoc.limits.apply.session import INTERRUPTED, ApplySession, wait_for
@@ -90,7 +82,7 @@ class DirectionWriter:
             operation = operation.with_answer(refusal)
         wait = wait_for(operation, self._batch_timeout)
         try:
-            self._session.wait(wait, lambda operation: operation.is_over)
+            self._session.follow(wait, lambda operation: operation.is_over)
         except HubSpotError as error:
             return [Outcome.from_error(change, "unconfirmed", error) for change in step.changes]
         if wait.operation.has_failed:

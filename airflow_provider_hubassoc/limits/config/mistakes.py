@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from airflow_provider_hubassoc.hubspot.models import MAX_INT32
+from airflow_provider_hubassoc.hubspot.constants import MAX_INT32
 from airflow_provider_hubassoc.limits.config.document import Document
 from airflow_provider_hubassoc.limits.config.models import (
     AssociationConfig,

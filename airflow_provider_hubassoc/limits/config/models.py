@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from airflow_provider_hubassoc.hubspot.models import TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
 from airflow_provider_hubassoc.limits.config.values import (
     Category,
     InternalName,

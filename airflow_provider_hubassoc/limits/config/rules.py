@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from airflow_provider_hubassoc.hubspot.models import MAX_INT32, AssociationCategory, TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import MAX_INT32, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.limits.config.document import Document
 from airflow_provider_hubassoc.limits.config.label_text import canonical_label
 from airflow_provider_hubassoc.limits.config.models import AssociationConfig, LabelConfig, TypeConfig

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from airflow_provider_hubassoc.hubspot.models import MAX_INT32, AssociationCategory
+from airflow_provider_hubassoc.hubspot.constants import MAX_INT32, AssociationCategory
 from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, normalize
 from airflow_provider_hubassoc.limits.config.label_text import label_problem
 from airflow_provider_hubassoc.limits.inputs import whole_number

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from airflow_provider_hubassoc.hubspot.models import TypeIdentity
-from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
+from airflow_provider_hubassoc.limits.config.models import AssociationConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import (
     Change,
@@ -19,7 +19,7 @@ from airflow_provider_hubassoc.limits.plan.names import is_sendable, may_be_same
 from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide, blocked_labels, new_labels
 from airflow_provider_hubassoc.limits.plan.resolve import Findings, TypeKey, TypeResolver, UnmanagedTypes
 from airflow_provider_hubassoc.limits.plan.warnings import warnings_about
-from airflow_provider_hubassoc.limits.problems import show_exactly
+from airflow_provider_hubassoc.limits.problems import Problem, show_exactly
 from airflow_provider_hubassoc.limits.state import USER_DEFINED, DirectionState, PortalState
 from airflow_provider_hubassoc.limits.wording import limit_text
 
@@ -38,7 +38,7 @@ def build_plan(config: ResolvedConfig, state: PortalState, *, prune: bool = Fals
     associations = config.associations
     declared = [association for association in associations if association.direction in state.directions]
     blocked = blocked_labels(new_labels(declared, associations, state), state)
-    unfit: dict[Direction, list[str]] = {}
+    unfit: dict[Direction, list[Problem]] = {}
     while True:
         # A label that an unfit direction would create is missing in the inverse direction as well.
         fit = [association for association in declared if association.direction not in unfit]
@@ -85,7 +85,7 @@ def _compare(
     return changes, all_findings
 
 
-def _read_directions(state: PortalState, unfit: Mapping[Direction, list[str]]) -> list[ReadDirection]:
+def _read_directions(state: PortalState, unfit: Mapping[Direction, list[Problem]]) -> list[ReadDirection]:
     return [
         ReadDirection(
             from_object_type=direction.from_object_type,
@@ -97,12 +97,18 @@ def _read_directions(state: PortalState, unfit: Mapping[Direction, list[str]]) -
     ]
 
 
-def _unfit_directions(unfit: Mapping[Direction, list[str]]) -> list[UnfitDirection]:
-    directions = [
-        UnfitDirection(from_object_type=from_object_type, to_object_type=to_object_type, problems=problems)
-        for (from_object_type, to_object_type), problems in unfit.items()
-    ]
-    return sorted(directions, key=str)
+def _unfit_directions(unfit: Mapping[Direction, list[Problem]]) -> list[UnfitDirection]:
+    return sorted((_unfit_direction(direction, problems) for direction, problems in unfit.items()), key=str)
+
+
+def _unfit_direction(direction: Direction, problems: Sequence[Problem]) -> UnfitDirection:
+    places = [problem.location for problem in problems]
+    return UnfitDirection(
+        from_object_type=direction.from_object_type,
+        to_object_type=direction.to_object_type,
+        problems=[f"{problem.location}: {problem.text}".removeprefix(": ") for problem in problems],
+        places=places if any(places) else [],
+    )
 
 
 class _DirectionBuilder:
@@ -146,8 +152,8 @@ class _DirectionBuilder:
             return self._change("unchanged", key, current, target)
         if not isinstance(key, str) and not is_sendable(key):
             self._findings.warnings.append(
-                f"{self._direction} {key[0]} {key[1]}: the file declares {limit_text(target)}, the portal has "
-                f"{limit_text(current)}; this package cannot change limits of this association type"
+                f"{self._direction} {key[0]} {key[1]}: the file declares the limit {limit_text(target)}, the limit in "
+                f"the portal is {limit_text(current)}; this package cannot change limits of this association type"
             )
             return self._change("unmanaged", key, current, current)
         action: ChangeAction = "create" if current is None else "purge" if target is None else "update"
@@ -197,12 +203,14 @@ class _DirectionBuilder:
                 self._findings.problem(where, message, self._association.place)
 
 
-def _spelled_twice(changes: Sequence[Change], states: Mapping[Direction, DirectionState]) -> dict[Direction, list[str]]:
+def _spelled_twice(
+    changes: Sequence[Change], states: Mapping[Direction, DirectionState]
+) -> dict[Direction, list[Problem]]:
     """Find directions that turn out to be one, such as from ``p_car`` and from ``2-123``; both are unfit.
 
     Only the portal knows: one association type shows up in both.
     """
-    problems: dict[Direction, list[str]] = {}
+    problems: dict[Direction, list[Problem]] = {}
     first: dict[TypeIdentity, Direction] = {}
     seen = [(change.identity, change.direction) for change in changes if change.identity is not None]
     seen += [(row.identity, direction) for direction, state in states.items() for row in state.rows]
@@ -211,5 +219,5 @@ def _spelled_twice(changes: Sequence[Change], states: Mapping[Direction, Directi
         if other != direction and may_be_same(direction, other):
             for one, two in ((direction, other), (other, direction)):
                 message = f"{two} is the same direction, because both have {identity[0]} {identity[1]}"
-                problems.setdefault(one, [f"{message}; use one spelling"])
+                problems.setdefault(one, [Problem(f"{message}; use one spelling")])
     return problems

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from airflow_provider_hubassoc.errors import HubassocError
-from airflow_provider_hubassoc.hubspot.models import AssociationCategory, TypeIdentity
+from airflow_provider_hubassoc.hubspot.constants import AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.parsing import parse_json
 from airflow_provider_hubassoc.limits.directions import Direction, published_texts
 from airflow_provider_hubassoc.limits.state import DirectionRecord, Record, UnreadDirection
@@ -137,9 +137,23 @@ class UnfitDirection(DirectionRecord):
     """A direction whose declaration does not fit the portal, so that nothing in it is changed.
 
     :param problems: one sentence for each mistake; it begins with its place in the file where that is known.
+    :param places: the place of each problem in the file, such as ``limits.yaml:12:7``; empty if no place is known.
     """
 
     problems: list[str]
+    places: list[str] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unknown_places(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Plans that were stored before there were places keep their fingerprint.
+        data: dict[str, Any] = handler(self)
+        return data if self.places else {key: value for key, value in data.items() if key != "places"}
+
+    @property
+    def located_problems(self) -> list[tuple[str, str]]:
+        """The place and the text of each problem, apart; the place is empty where it is not known."""
+        places = self.places or [""] * len(self.problems)
+        return [(place, text.removeprefix(f"{place}: ")) for place, text in zip(places, self.problems, strict=True)]
 
     def __str__(self) -> str:
         """Name the direction and its problems for people."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from airflow_provider_hubassoc.hubspot.models import TypeIdentity
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig
+from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
+from airflow_provider_hubassoc.limits.config.models import AssociationConfig, LabelConfig, TypeConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import (
@@ -19,7 +19,7 @@ from airflow_provider_hubassoc.limits.plan.names import (
     types_published_as,
 )
 from airflow_provider_hubassoc.limits.plan.new_labels import LabelSide
-from airflow_provider_hubassoc.limits.problems import Place, did_you_mean, show, show_exactly
+from airflow_provider_hubassoc.limits.problems import Place, Problem, did_you_mean, show, show_exactly
 from airflow_provider_hubassoc.limits.state import DirectionState, PortalState
 
 TypeKey = TypeIdentity | str
@@ -56,7 +56,7 @@ class Findings:
     """The problems and warnings of one direction."""
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self.warnings: list[str] = []
 
     def problem(self, where: str, message: str, place: Place | None = None) -> None:
@@ -66,8 +66,8 @@ class Findings:
         :param message: what is wrong, and what to do.
         :param place: the place in the file.
         """
-        at = f"{place}: " if place else ""
-        self.problems.append(f"{at}{where}: {message}")
+        place = place or Place("")
+        self.problems.append(Problem(message, where, place.line, column=place.column, source=place.source))
 
 
 class TypeResolver:
