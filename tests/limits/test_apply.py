@@ -144,6 +144,18 @@ def test_an_answer_that_does_not_say_which_type_belongs_to_which_side_is_not_use
     assert type_id not in type_ids
 
 
+def test_a_new_label_of_an_unknown_category_gets_no_limit(hubspot: Simulator, client: HubSpotClient) -> None:
+    label = {"limit": 2, "create_missing": True, "inverse": "Owned by"}
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5, labels={"Owner": label})))
+    rows = [{"category": "NEW_CATEGORY", "typeId": 900, "label": "Owner"}]
+    hubspot.inject(method="POST", path="*/labels", status=200, body={"results": rows}, after=True)
+    report = apply_plan(plan, client)
+    assert hubspot.limits() == {CONTACTS_COMPANIES: 5}
+    (outcome,) = report.of("refused")
+    assert "cannot be sent in a batch" in str(outcome.reason)
+    assert not report.retryable
+
+
 def test_a_rejected_token_stops_the_creation_of_labels(hubspot: Simulator, client: HubSpotClient) -> None:
     labels = {text: {"limit": 2, "create_missing": True} for text in ("Boss", "Owner")}
     plan = make_plan(client, declare(association("contacts", "companies", labels=labels)))
@@ -256,6 +268,17 @@ def test_an_exhausted_daily_limit_stops_everything(hubspot: Simulator, client: H
     assert report.retry_after > 0
 
 
+def test_after_a_stop_nothing_is_verified(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, TWO)
+    body = {"status": "error", "message": "no more", "errorType": "RATE_LIMIT", "policyName": "DAILY"}
+    hubspot.inject(method="POST", path="*/deals/contacts/*", status=429, body=body)
+    hubspot.clear_requests()
+    report = apply_plan(plan, client, max_concurrency=1)
+    assert [outcome.status for outcome in report.outcomes] == ["applied", "refused"]
+    assert report.settled is None
+    assert sent(hubspot) == ["create contacts/companies", "create deals/contacts"]
+
+
 def test_an_error_raised_by_sleep_ends_the_apply(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.processing_seconds = 60
 
@@ -294,6 +317,20 @@ def test_the_next_batch_waits_for_a_slow_one(hubspot: Simulator, client: HubSpot
         report = apply_plan(make_plan(client, source), client, verify_timeout=10)
         assert report.ok, report.lines()
         assert set(hubspot.limits().values()) == set(limits)
+
+
+def test_the_timeout_of_the_verification_also_ends_the_wait_for_a_slow_batch(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    hubspot.settings.processing_seconds = 60
+    report = apply_plan(make_plan(client, declare(association("deals", "contacts", limit=7))), client, verify_timeout=0)
+    assert "were not settled within 0 s" in str(report.outcomes[0].reason)
+    assert report.retryable
+
+
+def test_the_report_names_the_portal(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, TWO).model_copy(update={"portal_id": hubspot.portal_id})
+    assert apply_plan(plan, client).to_dict()["portal_id"] == hubspot.portal_id
 
 
 def test_it_reads_until_the_limits_are_in_force(hubspot: Simulator, client: HubSpotClient) -> None:
