@@ -71,12 +71,13 @@ def main() -> int:
     shutil.rmtree(checkout, ignore_errors=True)
     ignored = shutil.ignore_patterns(".venv", ".airflow", ".git", "dist", "__pycache__")
     shutil.copytree(REPOSITORY, checkout, ignore=ignored)
+    chosen = sample(arguments.number, arguments.seed)
     if is_noticed(checkout, list(TESTS)):
         print("The tests fail without a mutant: run make test-quick", file=sys.stderr)
         return 1
 
     noticed = 0
-    for path, code, mutated in sample(arguments.number, arguments.seed):
+    for path, code, mutated in chosen:
         target = checkout / path.relative_to(REPOSITORY)
         target.write_text(mutated)
         # The tests of the same folder first: they notice most mutants, and soonest.
