@@ -116,7 +116,7 @@ class Store:
     async def aset(self, key: str, value: Any) -> None:
         if self._error:
             raise self._error
-        self.values[key] = json.loads(json.dumps(value))
+        self.values[key] = json.loads(json.dumps(value, allow_nan=False))
 
 
 def restarted(store: Store, **arguments: Any) -> HubSpotAssociationLimitsDriftTrigger:
@@ -223,6 +223,15 @@ async def test_failed_reads_do_not_end_the_watch(fault: dict[str, Any], airflow:
 
     assert (await first_event(airflow, trigger()))["drift"] == IS_3
     assert hubspot.faults == []
+
+
+async def test_no_read_is_tried_during_a_pause_that_hubspot_asked_for(
+    airflow: Airflow, hubspot: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
+    hubspot.inject(method="GET", status=429, headers={"Retry-After": "1"})
+    assert (await first_event(airflow, trigger()))["drift"] == IS_3
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
 
 
 async def test_a_connection_created_later_is_used(airflow: Airflow, hubspot: Simulator) -> None:

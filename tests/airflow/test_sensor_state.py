@@ -119,6 +119,12 @@ def test_a_stored_state_of_another_batch_is_not_used(airflow: Airflow, hubspot: 
     assert airflow.leg(wait, is_new_try=False).state == "up_for_reschedule"
 
 
+def test_a_deferrable_sensor_stores_no_state(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    vars(hubspot.settings).update(NEVER)
+    assert airflow.leg(sensor("deferrable", operation=submit())).state == "deferred"
+    assert airflow.store == {}
+
+
 @pytest.mark.parametrize("state", [7, "x", {}, {"operation": {}}, {"operation": None, "failures": 1}], ids=str)
 def test_a_stored_state_that_cannot_be_read_is_ignored(
     state: Any, airflow: Airflow, hubspot: Simulator, hubspot_conn: str

@@ -16,6 +16,7 @@ from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.shared_connection import shared_connection
 from airflow_provider_hubassoc.simulator import Simulator
+from tests.airflow.test_trigger import connections_to
 from tests.support.airflow_in_memory import Airflow
 from tests.support.scenarios import reads
 
@@ -134,6 +135,15 @@ async def test_a_failed_read_counts_only_for_waits_that_are_due(airflow: Airflow
     assert patient.operation.has_succeeded
 
 
+async def test_a_permanent_error_ends_all_waits_immediately(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.inject(method="GET", status=403)
+    waits = [wait_for(poll_interval=0.1), wait_for(poll_interval=60.0, max_poll_interval=60.0, timeout=100.0)]
+    with airflow.triggerer():
+        ends = await asyncio.wait_for(asyncio.gather(*map(watch, waits), return_exceptions=True), 30)
+    assert [type(end) for end in ends] == [errors.HubSpotMissingScopesError] * 2
+    assert len(reads(hubspot)) == 1
+
+
 async def test_waits_share_failed_reads_while_hubspot_is_down(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.inject(method="GET", status=503, times=10_000)
     waits = [wait_for(poll_interval=0.2 + n / 1000, max_poll_failures=3) for n in range(100)]
@@ -237,6 +247,19 @@ async def test_an_old_connection_is_read_again(
         airflow.connections["hubspot_default"]["host"] = moved.url
         await watching
     assert wait.operation.has_succeeded
+
+
+async def test_a_changed_connection_replaces_the_client_and_the_portal_id(
+    airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_connection_module, "_CONNECTION_SECONDS", 0.0)
+    with airflow.triggerer(), Simulator(portal_id=999) as moved:
+        async with shared_connection("hubspot_default") as shared:
+            assert await shared.portal_id() == hubspot.portal_id
+            airflow.connections["hubspot_default"]["host"] = moved.url
+            await shared.call(lambda client: client.get_all_limits())
+            assert await shared.portal_id() == 999
+            assert connections_to(hubspot) == 0
 
 
 async def test_a_connection_that_cannot_be_read_again_is_kept(

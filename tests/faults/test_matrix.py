@@ -123,10 +123,7 @@ def expected(cell: Cell) -> Outcome:
 
 
 def _of_sync(cell: Cell, outcome: Outcome) -> Outcome:
-    """Return what a sync makes of an outcome.
-
-    It verifies what it has written, so it never reports work that HubSpot did as a failure.
-    """
+    """Return the outcome of a sync, which verifies its writes and so never reports a completed write as a failure."""
     fault = cell.fault
     if isinstance(fault, BatchFault) and catalogue.NO_SUCH_TYPE in fault.inputs:
         return Outcome(Kind.FAILS, portal=Portal.AS_BEFORE)  # the plan leaves the direction as it is

@@ -156,13 +156,18 @@ def test_the_client_waits_for_retry_after(hubspot: Simulator, status: int) -> No
     assert 40 <= pauses[1] <= 52
 
 
-def test_the_backoff_doubles_up_to_a_maximum(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+@pytest.mark.parametrize(
+    ("draw", "waits"), [(max, [1, 2, 4, 8, 16, 30, 30, 30]), (min, [0] * 8)], ids=["longest", "shortest"]
+)
+def test_the_backoff_doubles_up_to_a_maximum_with_full_jitter(
+    hubspot: Simulator, monkeypatch: pytest.MonkeyPatch, draw: Callable[..., float], waits: list[float]
+) -> None:
+    monkeypatch.setattr(random, "uniform", draw)
     pauses = Pauses()
     hubspot.inject(status=503, times=99)
     with client_of(hubspot, pauses=pauses, max_retries=8) as client, pytest.raises(HubSpotUnavailableError):
         client.get_all_limits()
-    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert pauses == waits
 
 
 @pytest.mark.parametrize(
