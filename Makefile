@@ -13,7 +13,7 @@ PARALLEL := -q -n $(WORKERS)
 export HYPOTHESIS_STORAGE_DIRECTORY = .airflow/cache/hypothesis
 export UV_SYSTEM_CERTS = true
 
-.PHONY: help demo airflow test test-quick test-faults lint format benchmark build constraints clean
+.PHONY: help demo airflow test test-quick test-faults mutants lint format benchmark build constraints clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,17 +27,20 @@ airflow: .venv/installed ## run a whole Airflow with its web UI and an embedded 
 
 test: .venv/installed ## run all tests in parallel; with ARGS only some, serially (make test ARGS="tests/hubspot -k retries")
 ifeq ($(ARGS),)
-	$(RUN) -m pytest $(PARALLEL) --dist loadgroup -m 'not alone'
+	$(RUN) -m pytest $(PARALLEL) -m 'not alone'
 	$(RUN) -m pytest -m alone
 else
 	$(RUN) -m pytest $(ARGS)
 endif
 
 test-quick: .venv/installed ## run all tests that need no real Airflow
-	$(RUN) -m pytest $(PARALLEL) --dist worksteal --ignore tests/real_airflow $(ARGS)
+	$(RUN) -m pytest $(PARALLEL) --ignore tests/real_airflow $(ARGS)
 
 test-faults: .venv/installed ## run the long form of the tests of faults, crashes and load (an hour)
 	$(RUN) -m pytest --full tests/faults tests/real_airflow/test_crashes.py tests/real_airflow/test_load.py $(ARGS)
+
+mutants: .venv/installed ## change the code at random, and list the changes that no test notices (ARGS="36 --seed 1")
+	$(RUN) -m tests.support.mutants $(ARGS)
 
 lint: .venv/installed ## check with ruff and mypy
 	$(RUN) -m ruff check $(CODE)

@@ -1,4 +1,4 @@
-"""A portal's association limits as Airflow assets, so that DAGs can follow what changed them."""
+"""A portal's association limits as Airflow assets, so that DAGs can run when they change."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from airflow.sdk import Asset, AssetAlias, AssetWatcher
 log = logging.getLogger(__name__)
 
 _MAX_LENGTH = 200
-"""Longest text that becomes part of a name; Airflow allows 1500 characters for a name, and a URI holds it too."""
+"""Longest text in a name. Airflow allows 1500 characters for a name and for a URI, which holds it too."""
 
 LIMITS_CHANGED = AssetAlias("hubspot_association_limits")
-"""Every sync that changed a portal adds an event of the portal's asset to this alias."""
+"""Every sync that changes a portal adds an event of the portal's asset to this alias."""
 
 
 def association_limits_asset(portal_id: int | str) -> Asset:
-    """Return the asset that stands for a portal's association limits.
+    """Return the asset of a portal's association limits.
 
     Its name and URI are ASCII text, because Airflow on MySQL stores nothing else.
 
-    :param portal_id: the portal's id, or another name of it where the id cannot be read.
+    :param portal_id: id of the portal, or another name for it if the id cannot be read.
     """
     name = _identifier(str(portal_id))
     return Asset(name=f"hubspot_association_limits_{name}", uri=f"hubspot://{name}/association-limits")
@@ -33,9 +33,10 @@ def association_limits_asset(portal_id: int | str) -> Asset:
 def drift_watchers(
     config: Any, hubspot_conn_id: str = "hubspot_default", *, portal: str | int | None = None, **options: Any
 ) -> list[AssetWatcher]:
-    """Return a watcher for each direction of a file, to start DAGs when a limit is no longer as declared.
+    """Return a watcher for each direction of a file. It starts DAGs when a limit is no longer as declared.
 
-    :param config: the declared limits: path of a YAML or JSON file, its text, or a dict; read when the DAG file is.
+    :param config: the declared limits: path of a YAML or JSON file, its text, or a dict. A file is read whenever the
+        DAG file is parsed.
     :param hubspot_conn_id: connection of type ``hubspot``.
     :param portal: the portal's name in the file's ``portals``; by default the connection's id. If the file uses the
         portal's id, pass it here: parsing a DAG file sends no request to HubSpot.
@@ -43,7 +44,8 @@ def drift_watchers(
         :class:`~airflow_provider_hubassoc.triggers.HubSpotAssociationLimitsDriftTrigger`.
     :raises ConfigError: with every mistake of the file, or if it has no such ``portal``.
     """
-    from airflow_provider_hubassoc.limits.config import load_config
+    # Not at the top: operators.py imports this module, and DAG files without drift watchers need none of this.
+    from airflow_provider_hubassoc.limits.config.load import load_config
     from airflow_provider_hubassoc.limits.directions import Direction
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 
@@ -65,15 +67,15 @@ def drift_watchers(
 
 
 def _identifier(text: str) -> str:
-    """Return a text as it can be part of a name and of the host of a URI."""
+    """Return a text in a form that can be part of a name and of the host of a URI."""
     return _ascii(text, r"[A-Za-z0-9_.~-]+")
 
 
 def _ascii(text: str, allowed: str) -> str:
-    """Return the text itself if it is short and allowed, else what is left of it with a digest that keeps it unique."""
+    """Return the text if it is short and allowed; else its allowed characters with a digest that keeps it unique."""
     if len(text) <= _MAX_LENGTH and re.fullmatch(allowed, text):
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    kept = "_".join(re.findall(allowed, plain))[: _MAX_LENGTH - 13]
+    decomposed = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    kept = "_".join(re.findall(allowed, decomposed))[: _MAX_LENGTH - 13]
     return f"{kept}-{digest}" if kept else digest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
+from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotSettingsError
+
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-    from airflow_provider_hubassoc.hubspot.errors import HubSpotError
     from airflow_provider_hubassoc.hubspot.models import (
         AccountInfo,
         AssociationLabel,
@@ -27,34 +27,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_EXTRA_FIELDS = (
-    "auth_type",
-    "client_id",
-    "client_secret",
-    "refresh_token",
-    "api_version",
-    "timeout",
-    "max_retries",
-    "proxy",
-    "ca_bundle",
-)
-
-
-_TOKEN_KEYS = ("accesstoken", "token", "apikey", "apitoken", "privateapptoken", "password")
-"""Keys, without underscores, under which users store the access token in extra by mistake."""
-
-_TOKEN_PREFIXES = ("pat-", "Bearer ")
-
 
 class HubSpotHook(BaseHook):
-    """Reads and writes HubSpot association limits and labels through an Airflow connection of type ``hubspot``.
+    """Reads and writes association limits and labels through an Airflow connection of type ``hubspot``.
 
-    The hook reads the connection at the first call. Use it as a context manager, or call :meth:`close`, to close the
-    network connection. Every method that sends a request raises a
-    :class:`~airflow_provider_hubassoc.hubspot.errors.HubSpotError` if it fails.
+    The hook reads the connection at the first call. Its methods call those of :attr:`client`. Every method that sends
+    a request raises a :class:`~airflow_provider_hubassoc.hubspot.errors.HubSpotError` if it fails. Use the hook as a
+    context manager, or call :meth:`close`, to close the network connection.
 
     :param hubspot_conn_id: id of the connection.
-    :param connection: the connection, if it has been read already (in the triggerer). The hook does not read it again.
+    :param connection: the connection, if the caller has read it already. The hook does not read it again.
     :param sleep: waits the given seconds between attempts; may raise an exception to end the call early.
     """
 
@@ -94,12 +76,14 @@ class HubSpotHook(BaseHook):
 
         :raises HubSpotSettingsError: if the connection is invalid; the error names every wrong field.
         """
+        # Importing this module is cheap; HTTP and models are imported with the first client.
         from airflow.sdk.log import mask_secret
 
+        from airflow_provider_hubassoc.connection_settings import read_settings
         from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 
         warnings: list[str] = []
-        settings = settings_of(self._read_connection(), self.hubspot_conn_id, warnings)
+        settings = read_settings(self._read_connection(), self.hubspot_conn_id, warnings)
         for warning in warnings:
             log.warning("Connection %s: %s", self.hubspot_conn_id, warning)
         return HubSpotClient(
@@ -112,8 +96,10 @@ class HubSpotHook(BaseHook):
 
     def _reread_settings(self) -> HubSpotSettings | None:
         """Return the settings as stored now; None if they cannot be read or are invalid."""
+        from airflow_provider_hubassoc.connection_settings import read_settings
+
         try:
-            return settings_of(self._read_connection(), self.hubspot_conn_id)
+            return read_settings(self._read_connection(), self.hubspot_conn_id)
         except Exception as error:  # a secrets backend may raise any error, and its text may hold secrets
             log.warning(
                 "HubSpot rejected the access token, and connection %s could not be read again: %s",
@@ -131,8 +117,6 @@ class HubSpotHook(BaseHook):
 
         :return: whether both checks succeeded, and a sentence that names the portal or the failure.
         """
-        from airflow_provider_hubassoc.hubspot.errors import HubSpotError
-
         try:
             client = self.client.without_retries()
             portal = client.account_info()
@@ -145,7 +129,7 @@ class HubSpotHook(BaseHook):
             return False, f"The access token is valid for {whose}, but association limits cannot be read: {error}"
         return True, f"Connected to HubSpot {whose}; association limits can be read."
 
-    # -- methods of HubSpotClient --
+    # -- the methods of HubSpotClient that DAG authors use most --
 
     def create_limits(
         self, from_object_type: str, to_object_type: str, inputs: Sequence[LimitInput | dict[str, Any]]
@@ -213,8 +197,6 @@ class HubSpotHook(BaseHook):
 
 
 def _test_failure(error: HubSpotError) -> str:
-    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
-
     if error.rejects_token:
         return "Could not verify the access token"
     if isinstance(error, HubSpotSettingsError):
@@ -222,90 +204,3 @@ def _test_failure(error: HubSpotError) -> str:
     if error.unanswered:
         return "Could not reach HubSpot, so the access token was not checked"
     return "HubSpot did not say whether the access token is valid"
-
-
-def _unknown_keys(connection: Connection) -> list[str]:
-    """Return a warning for each key in extra that is not a setting, with the nearest setting but without its value."""
-    from airflow_provider_hubassoc.hubspot.parsing import parse_json
-
-    plain = {name.replace("_", ""): name for name in _EXTRA_FIELDS}
-    warnings = []
-    for key in parse_json(connection.extra or "{}"):
-        if key in _EXTRA_FIELDS:
-            continue
-        near = difflib.get_close_matches(key.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.75)
-        if key.lower().replace("_", "") in _TOKEN_KEYS:
-            hint = " The access token belongs in the password field."
-        else:
-            hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
-        warnings.append(f"the key {key[:60]!a} in extra is not a setting and is ignored.{hint}")
-    return warnings
-
-
-def settings_of(
-    connection: Connection, conn_id: str | None = None, warnings: list[str] | None = None
-) -> HubSpotSettings:
-    """Return the settings in an Airflow connection, stored in any form (web form, URI, JSON, environment).
-
-    :param connection: password = access token; host = address of the API; port; extra: ``auth_type``,
-        ``client_id``, ``client_secret``, ``refresh_token``, ``api_version``, ``timeout``, ``max_retries``, ``proxy``,
-        ``ca_bundle``. A null or empty value, which Airflow's form saves for an unfilled field, means the default.
-    :param conn_id: id of the connection, for the error.
-    :param warnings: list that receives warnings about unknown keys in extra.
-    :raises HubSpotSettingsError: if the connection is invalid; the error names every wrong field.
-    """
-    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
-    from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-
-    try:
-        settings = HubSpotSettings.parse(_values_of(connection))
-    except HubSpotSettingsError as error:
-        message = error.message
-        if "password (access token): is missing" in message and (hint := _misplaced_token(connection)):
-            message = f"{message} {hint}"
-        failure = error.replace(message=message, connection=conn_id)
-    else:
-        if warnings is not None:
-            warnings += _unknown_keys(connection)
-        return settings
-    del connection  # a traceback with local variables must not show its secrets
-    raise failure
-
-
-def _misplaced_token(connection: Connection) -> str | None:
-    """Return a hint if another field than password seems to hold the token."""
-    from airflow_provider_hubassoc.hubspot.parsing import json_object
-
-    extra = json_object((connection.extra or "").encode(errors="replace"))
-    if any(key.lower().replace("_", "") in _TOKEN_KEYS for key, value in extra.items() if value):
-        place = "extra"
-    elif (connection.login or "").strip():
-        place = "the login field"
-    elif (connection.host or "").strip().startswith(_TOKEN_PREFIXES):
-        place = "the host field"
-    else:
-        return None
-    return f"The value in {place} may be the access token. Store the token in the password field."
-
-
-def _values_of(connection: Connection) -> dict[str, Any]:
-    from airflow.sdk.log import mask_secret
-
-    from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
-    from airflow_provider_hubassoc.hubspot.parsing import parse_json
-
-    try:  # not connection.extra_dejson, which ignores invalid JSON
-        extra = parse_json(connection.extra or "{}")
-    except ValueError:
-        raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not JSON.") from None
-    if not isinstance(extra, dict):
-        raise HubSpotSettingsError("The HubSpot connection cannot be used: extra is not a JSON object.")
-    # Airflow masks secrets as they are stored; the client uses them without white space at their ends.
-    mask_secret({name: value.strip() if isinstance(value, str) else value for name, value in extra.items()})
-    if password := (connection.password or "").strip():
-        mask_secret(password)
-    values: dict[str, Any] = {name: extra.get(name) for name in _EXTRA_FIELDS}
-    host = (connection.host or "").strip()
-    if host and "://" not in host and connection.schema in ("http", "https"):
-        host = f"{connection.schema}://{host}"
-    return {**values, "base_url": host, "port": connection.port or None, "access_token": connection.password}

@@ -1,4 +1,4 @@
-"""From a task to the page of HubSpot that shows what it set."""
+"""Link from a task to HubSpot's settings of the object type."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _OBJECT_TYPE_ID = re.compile(r"\d+-\d+")
 
 
 class HubSpotObjectSettingsLink(BaseOperatorLink):
-    """Opens the settings of the object type in the portal that the task spoke to; limits are on its tab Associations.
+    """Opens the settings of the object type in the task's portal; their tab Associations shows the limits.
 
-    For a sync, which has no one object type, it opens the list of all object types.
+    For a sync, which has more than one object type, it opens the list of all object types.
 
-    HubSpot has no documented address for the page; ``url`` is the form seen in its community. Override it in a
+    HubSpot does not document the address of the page; ``url`` is the form seen in its community. Override it in a
     subclass if HubSpot moves the page.
     """
 
@@ -35,7 +35,7 @@ class HubSpotObjectSettingsLink(BaseOperatorLink):
 
         from airflow_provider_hubassoc.hubspot.object_types import normalize
 
-        # Looking for an XCom that is missing leaves an error in the log, so a task that has none says so.
+        # Reading an XCom that is missing leaves an error in the log, so the operator says whether there is one.
         portal = getattr(operator, "known_portal", {})
         if portal is None:
             portal = XCom.get_value(ti_key=ti_key, key=PORTAL_XCOM_KEY)

@@ -128,26 +128,32 @@ class _HubSpotOperator(BaseOperator):
 class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     """Sets, changes or removes the limits of association types of one direction, in one batch.
 
-    Returns the operation as plain JSON: ``action``, ``from_object_type``, ``to_object_type``, ``inputs``, ``status``,
-    HubSpot's ``results`` and ``errors``, and what became of each input: ``applied``, ``refused``, ``unconfirmed``.
-    The same is in XCom under ``operation`` before the wait begins, and brought up to date when it ends, also badly.
+    The task returns the operation as plain JSON: ``action``, ``from_object_type``, ``to_object_type``, ``inputs``,
+    ``status``, HubSpot's ``results`` and ``errors``, and the inputs by outcome: ``applied``, ``refused`` and
+    ``unconfirmed``. The XCom ``operation`` holds the same; it is pushed before the wait begins and again when the wait
+    ends, whether it succeeds or fails.
 
-    Mistakes in literal arguments fail the parsing of the DAG file, those in templates and XComs the task, before
-    anything is sent. HubSpot's refusals and other errors that a retry cannot mend fail without using up ``retries``.
+    Mistakes in literal arguments fail the parsing of the DAG file. Mistakes in templates and XComs fail the task before
+    anything is sent. Permanent errors, such as a refusal of HubSpot, fail the task without using up ``retries``.
+
+    The task raises ``HubSpotOperationError`` if HubSpot refuses all or part of the batch,
+    ``HubSpotOperationTimeoutError`` if the batch is not settled in time, another ``HubSpotError`` if a request fails,
+    and ``InvalidArgumentsError`` if the rendered arguments cannot be used.
 
     Sources: HubSpot's guide "Associations schema", "Limit the number of associations".
 
-    :param from_object_type: object type in any spelling HubSpot takes: ``contacts``, ``0-1``, ``p_my_object``.
-    :param to_object_type: the same, for the other side. Limits of the other direction are a batch of their own.
-    :param inputs: ``{"category", "typeId", "maxToObjectIds"}`` each; for purge without ``maxToObjectIds``.
-    :param action: ``create``; ``update``, which HubSpot also takes for types without a limit; or ``purge``.
+    :param from_object_type: object type in any spelling that HubSpot accepts: ``contacts``, ``0-1``, ``p_my_object``.
+    :param to_object_type: the same, for the other side. The opposite direction needs a batch of its own.
+    :param inputs: list of ``{"category", "typeId", "maxToObjectIds"}``; for purge without ``maxToObjectIds``.
+    :param action: ``create``, ``update`` (which HubSpot also accepts for types without a limit) or ``purge``.
     :param hubspot_conn_id: connection of type ``hubspot``.
-    :param wait_for_completion: False to return the handle at once, for a sensor to wait on.
+    :param wait_for_completion: False to return the handle at once, so that a sensor can wait for the batch.
     :param deferrable: wait in the triggerer instead of a worker.
-    :param poll_interval: about how long after the submission to read for the first time, seconds. The waits grow.
-    :param max_poll_interval: the longest time between two reads, seconds; from 2.5.
-    :param timeout: how long to wait, seconds or timedelta; None for ever.
-    :param max_poll_failures: after so many failed reads in a row the task fails, to be retried.
+    :param poll_interval: about how long after the submission to read for the first time, seconds or timedelta. Later
+        intervals grow.
+    :param max_poll_interval: longest time between two reads, seconds or timedelta; at least 2.5 seconds.
+    :param timeout: how long to wait, seconds or timedelta; None for no limit.
+    :param max_poll_failures: number of failed reads in a row after which the task fails and can be retried.
     :param verify: also wait until a read shows every limit in force.
     """
 
@@ -238,31 +244,37 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
 
 
 class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
-    """Brings a portal's association limits in line with a reviewed file, or plans to.
+    """Brings a portal's association limits in line with a reviewed file, or plans the changes.
 
-    XCom: ``plan`` (JSON, for a later ``plan=`` argument), ``plan_markdown`` (for people, such as in an
-    ``ApprovalOperator``), ``report`` (what became of every change). Returns ``summary``, ``portal_id``, ``changed``
-    and the report.
+    The task pushes three XComs: ``plan`` (JSON, for the ``plan`` argument of a later task), ``plan_markdown`` (for
+    people, for example in an ``ApprovalOperator``) and ``report`` (the outcome of every change). It returns the report
+    with ``summary``, ``portal_id`` and ``changed`` (whether anything was written); with ``mode="plan"`` it returns
+    ``summary``, ``portal_id``, ``changed`` (False), ``has_changes`` and ``counts``.
 
-    A direction that fails does not stop the others; at the end the task fails with the full account. Running again
-    does what is left. A sync that changed something adds an event of the portal's asset
+    A direction that fails does not stop the others; at the end the task fails with the whole report. The next run does
+    the rest. A sync that changed something adds an event of the portal's asset
     (:func:`~airflow_provider_hubassoc.assets.association_limits_asset`) to the asset alias
     ``hubspot_association_limits``, with the changes of all its tries (Airflow 3.2: of the last one) as ``extra``.
 
+    The task raises ``ConfigError`` if the file has mistakes or does not fit the portal, ``StalePlanError`` if the
+    portal has changed since the ``plan`` was made, ``AirflowFailException`` if ``fail_on_drift`` finds a difference,
+    ``ApplyError`` if not everything is applied, ``HubSpotError`` if HubSpot cannot be used at all, and
+    ``InvalidArgumentsError`` if the rendered arguments cannot be used.
+
     :param config: the declared limits: path of a YAML or JSON file, its text, a dict, or an XCom of one of them.
-    :param plan: apply this plan (an earlier task's XCom ``plan``) and nothing else: if the portal has changed since,
-        the task fails, so that what was approved is what is applied.
-    :param mode: ``apply``; or ``plan``, which never writes.
-    :param portal: what the portal is called in the file's ``portals``; by default the connection's id or, if the file
-        has no such name, the portal's id.
-    :param prune: also remove limits that the file does not mention, in the directions it does mention.
+    :param plan: apply this plan (the XCom ``plan`` of an earlier task) and nothing else. If the portal has changed
+        since, the task fails, so only what was approved is applied.
+    :param mode: ``apply``, or ``plan``, which never writes.
+    :param portal: name of the portal in the file's ``portals``; by default the connection's id or, if the file does not
+        have it, the portal's id.
+    :param prune: also remove limits that the file does not mention, in the directions that it mentions.
     :param fail_on_drift: with ``mode="plan"``, fail if the portal is not as declared.
-    :param create_missing_labels: True to create every label that the portal lacks, False to create none; None for
-        what the file says of each (``create_missing``).
+    :param create_missing_labels: True to create every label that the portal lacks, False to create none, None to follow
+        the file (``create_missing``).
     :param hubspot_conn_id: connection of type ``hubspot``.
-    :param max_concurrency: directions that are handled at the same time.
-    :param verify: after the writes, read until everything is seen in force.
-    :param verify_timeout: for how long, seconds.
+    :param max_concurrency: number of directions that are handled at the same time.
+    :param verify: after the writes, read until everything is in force.
+    :param verify_timeout: how long to verify, seconds or timedelta.
     :param deferrable: verify in the triggerer instead of a worker.
     """
 
@@ -325,7 +337,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         if (self.config is None) is (self.plan is None):
             mistakes.add("config, plan: pass exactly one of them")
         if self.plan is not None and self.mode == "plan":
-            mistakes.add("plan: is for applying; with mode='plan' pass config")
+            mistakes.add("plan: cannot be used with mode='plan'; pass config")
         mistakes.convert(self, ["prune", "fail_on_drift", "verify", "deferrable"], parse_boolean, is_known)
         mistakes.convert(
             self,
@@ -337,13 +349,19 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         mistakes.convert(self, ["verify_timeout"], check_seconds, is_known)
         mistakes.convert(self, ["plan"], from_text, is_known)
         if self.fail_on_drift is True and self.mode == "apply":
-            mistakes.add("fail_on_drift: is for mode='plan'; applying removes the drift")
-        is_data = self.config is not None and not isinstance(self.config, (str, PurePath))
-        if is_data and _all_known(self.config, is_known):
-            from airflow_provider_hubassoc.limits.config import load_config
+            mistakes.add("fail_on_drift: can only be used with mode='plan'; applying removes the drift")
+        if self._is_config_known(is_known):
+            from airflow_provider_hubassoc.limits.config.load import load_config  # expensive, few DAG files need it
 
             with mistakes.collected():
-                load_config(self.config)
+                config = load_config(self.config)
+                if is_known(self.portal):
+                    config.resolve(named=self.portal)
+
+    def _is_config_known(self, is_known: Callable[[Any], bool]) -> bool:
+        """Return whether the config is a dict without anything that only the running task knows."""
+        is_data = self.config is not None and not isinstance(self.config, (str, PurePath))
+        return is_data and _is_known_throughout(self.config, is_known)
 
     def _start(self, run: TaskRun) -> dict[str, Any] | Deferral:
         from airflow_provider_hubassoc.tasks.sync import SyncOptions, run_sync
@@ -369,10 +387,10 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
         return complete_sync(run, event)
 
 
-def _all_known(value: Any, is_known: Callable[[Any], bool]) -> bool:
-    """Whether nothing inside a dict is known only when the task runs."""
+def _is_known_throughout(value: Any, is_known: Callable[[Any], bool]) -> bool:
+    """Return whether nothing inside a dict or list is known only when the task runs."""
     if isinstance(value, Mapping):
-        return all(_all_known(each, is_known) for pair in value.items() for each in pair)
+        return all(_is_known_throughout(part, is_known) for item in value.items() for part in item)
     if isinstance(value, (list, tuple)):
-        return all(_all_known(each, is_known) for each in value)
+        return all(_is_known_throughout(item, is_known) for item in value)
     return is_known(value)

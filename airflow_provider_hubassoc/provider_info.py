@@ -1,4 +1,4 @@
-"""Description of this provider for Airflow: connection form, modules, extra link."""
+"""Description of this provider for Airflow: modules, connection form, extra link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an error of HubSpot's ends an Airflow task: at once, or with Airflow's retries, and when."""
+"""Whether and when Airflow retries a task after an error of this package."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def is_permanent(error: BaseException) -> bool:
 if RetryPolicy is not None:
 
     class HubSpotRetryPolicy(RetryPolicy):
-        """Fails at once what a retry cannot mend, and comes back at the time HubSpot named. Airflow 3.3.
+        """Fails permanent errors at once, and retries at the time that HubSpot names. Requires Airflow 3.3.
 
-        Every other error is left to the task's own ``retries`` and ``retry_delay``. So are times that the client
-        waits through by itself: when it has given up, coming back as soon would only use up the retries.
+        Every other error is left to the task's own ``retries`` and ``retry_delay``. So are errors with a time that the
+        client itself would have waited: the client has given up, so retrying that soon would only use up the retries.
         """
 
         def __repr__(self) -> str:
-            """Return the same text at every parse: Airflow stores it with the DAG, which is new when it changes."""
+            """Return the same text at every parse: if it changes, Airflow makes a new version of the DAG."""
             return f"{type(self).__name__}()"
 
         def __eq__(self, other: object) -> bool:
@@ -47,15 +47,16 @@ if RetryPolicy is not None:
         def evaluate(
             self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
         ) -> RetryDecision:
-            """Decide what becomes of the task. See ``airflow.sdk.RetryPolicy``."""
+            """Decide whether and when to retry. See ``airflow.sdk.RetryPolicy``."""
+            # Not at the top: every DAG file imports this module.
             from airflow_provider_hubassoc.hubspot.retries import RetryPolicy as RequestRetryPolicy
 
             for error in (exception, exception.__cause__):
                 if error is not None and is_permanent(error):
-                    return RetryDecision.fail(reason="a retry cannot mend this")
+                    return RetryDecision.fail(reason="the error is permanent")
                 wait = (isinstance(error, HubassocError) and error.retry_after) or 0
                 if wait > RequestRetryPolicy.longest_wait:
-                    reason = "HubSpot named the time to come back"
+                    reason = "HubSpot named the time to retry"
                     return RetryDecision.retry(delay=timedelta(seconds=wait), reason=reason)
             return RetryDecision.default()
 
@@ -63,7 +64,7 @@ if RetryPolicy is not None:
 def with_retry_policy(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Add the default retry policy to an operator's arguments, unless the user gave one or Airflow has none.
 
-    None is not one: that is what Airflow itself gives to each mapped task.
+    Airflow passes ``retry_policy=None`` to mapped tasks, so None counts as not given.
     """
     if RetryPolicy is not None and not kwargs.get("retry_policy"):
         kwargs["retry_policy"] = kwargs.get("default_args", {}).get("retry_policy") or HubSpotRetryPolicy()
@@ -71,7 +72,7 @@ def with_retry_policy(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def task_failure(error: Exception) -> Exception:
-    """Return what to raise for an error: itself where a retry policy judges it, else what spares the retries."""
+    """Return the exception to raise for an error: without a retry policy, one that fails at once if it is permanent."""
     if RetryPolicy is None and is_permanent(error):
         return AirflowFailException(str(error))
     return error

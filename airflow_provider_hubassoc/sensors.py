@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
-from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
+from airflow_provider_hubassoc.errors import HubassocError
 from airflow_provider_hubassoc.limits.inputs import (
     check_count,
     check_inputs,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_hubassoc.limits.operation import BatchOperation
     from airflow_provider_hubassoc.tasks.wait import SensorWait
-
-_TRIGGERER_GRACE = 300.0
-"""Seconds after the timeout at which Airflow itself ends a deferred wait, if no triggerer has ended it."""
 
 
 class HubSpotAssociationLimitsSensor(BaseSensorOperator):
@@ -256,12 +253,8 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             return self._wait.delay_after(run_duration())
 
     def _defer(self, context: Context) -> NoReturn:
-        wait = self._sensor_wait(context)
-        self.defer(
-            trigger=wait.trigger(),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=wait.seconds_left + _TRIGGERER_GRACE),
-        )
+        deferral = self._sensor_wait(context).deferral()
+        self.defer(trigger=deferral.trigger, method_name="execute_complete", timeout=deferral.timeout)
 
     def _finish(self, context: Context, operation: BatchOperation) -> dict[str, Any]:
         """Return the settled batch.
@@ -279,7 +272,9 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         """Convert errors to the exceptions with the same meaning for Airflow's sensors, in every mode."""
         try:
             yield
-        except (HubSpotError, ValueError) as error:
+        except (HubassocError, ValueError) as error:
+            from airflow_provider_hubassoc.hubspot.errors import HubSpotOperationTimeoutError  # not for DAG files
+
             if self.soft_fail or self.never_fail:
                 self.log.info("%s", error)  # after a deferral, Airflow's own sensor drops the message of the skip
                 raise AirflowSkipException(str(error)) from error

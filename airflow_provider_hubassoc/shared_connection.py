@@ -1,12 +1,12 @@
-"""What the waits inside one triggerer share: for each connection one client, for each direction one read.
+"""What the waits in one triggerer share: one client per connection, one read at a time per direction.
 
-A thousand operations that wait for the limits of one direction need one answer of HubSpot's at a time, not a thousand:
-whoever is due first reads, and what the read shows counts for all. A read that fails and may yet succeed counts for
-those alone who come to be due before the next one; otherwise the wait with the shortest interval would exhaust every
-wait's ``max_poll_failures``.
+A thousand waits for the limits of one direction need one answer from HubSpot at a time, not a thousand: the wait that
+is due first reads, and the result counts for all of them. A transient error of a read counts only for the waits that
+become due before the next read; otherwise the wait with the shortest interval would exhaust every wait's
+``max_poll_failures``.
 
-Every request runs in a thread, through the same client as in a worker. Each connection has threads of its own, so
-that a portal which answers slowly delays no other.
+Every request runs in a thread, through the same client as in a worker. Each connection has its own threads, so that a
+slow portal does not delay the others.
 """
 
 from __future__ import annotations
@@ -38,14 +38,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _Outcome = Callable[[BatchOperation], BatchOperation]
-"""What a read makes of an operation: the operation with what was read, or the error of the read."""
+"""Result of a read. Called with a batch, it returns the batch with what was read, or raises the error of the read."""
 
 _THREADS_PER_CONNECTION = 8
-"""Requests to one portal at the same time. HubSpot permits 10 to 19 requests a second."""
+"""Number of concurrent requests through one connection. HubSpot permits 10 to 19 requests per second."""
 
 _CONNECTION_SECONDS = 300.0
-"""How long a connection is taken to be as it was read: waits go on for hours, watches for months, and tokens are
-rotated."""
+"""Age at which a connection is read again, seconds: tokens are rotated while waits last hours, and watches months."""
 
 
 class SharedConnection:
@@ -59,7 +58,7 @@ class SharedConnection:
         self._conn_id = hubspot_conn_id
         self._hook: HubSpotHook | None = None
         self._fingerprint: int | None = None
-        self._looked_up_at = 0.0
+        self._read_at = 0.0
         self._lock = asyncio.Lock()
         self._directions: dict[tuple[str, str], _Direction] = {}
         self._held_until = 0.0
@@ -68,7 +67,7 @@ class SharedConnection:
         self._threads = ThreadPoolExecutor(_THREADS_PER_CONNECTION, thread_name_prefix="hubspot")
 
     def close(self) -> None:
-        """Close the network connections, and let the threads end with the requests they are making."""
+        """Close the network connections. The threads end with the requests in progress."""
         for direction in self._directions.values():
             direction.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -76,25 +75,25 @@ class SharedConnection:
             self._hook.close()
 
     async def watch(self, wait: Wait) -> None:
-        """Wait until an operation is over.
+        """Wait until a batch is over.
 
-        :raises HubSpotOperationTimeoutError: if the time is up.
+        :raises HubSpotOperationTimeoutError: if the timeout has passed.
         :raises HubSpotError: if reading failed too often, or no later read can succeed.
         """
         since = time.monotonic()
         while not wait.operation.is_over:
             delay = wait.next_delay()
             if wait.reads_now:
-                since = time.monotonic()  # the batch has just been completed, which earlier reads do not show
+                since = time.monotonic()  # earlier reads do not show that the batch is complete
             if wait.operation.link_to_read:
                 await asyncio.sleep(delay)
                 wait.poll(await self._read_link(wait.operation))
             else:
-                ends = wait.operation.from_object_type, wait.operation.to_object_type
-                wait.poll(await self._direction(*ends).next_outcome(delay, since))
+                direction = self._direction(wait.operation.from_object_type, wait.operation.to_object_type)
+                wait.poll(await direction.next_outcome(delay, since))
 
     async def call(self, read: Callable[[HubSpotClient], T]) -> T:
-        """Make a read in a thread, once; without a request as long as HubSpot has asked to be left alone.
+        """Read once, in a thread. While a pause lasts that HubSpot asked for, no request is sent.
 
         :raises HubSpotError: as the client raises it.
         """
@@ -105,7 +104,7 @@ class SharedConnection:
             try:
                 return await self._in_thread(read, client.without_retries())
             except HubSpotAuthenticationError:
-                newer = await self._client(but_not=client)
+                newer = await self._client(rejected=client)
                 if newer is client:
                     raise
                 return await self._in_thread(read, newer.without_retries())
@@ -115,36 +114,39 @@ class SharedConnection:
             raise
 
     async def portal_id(self) -> int | None:
-        """Return the portal's id; None if HubSpot does not tell it."""
+        """Return the portal's id; None if HubSpot does not say it."""
         if self._portal_id is None:
             try:
                 self._portal_id = (await self.call(lambda client: client.account_info())).portal_id
             except HubSpotError as error:
-                log.info("HubSpot did not tell which portal the connection %s leads to: %s", self._conn_id, error)
+                log.info("HubSpot did not say which portal the connection %s leads to: %s", self._conn_id, error)
         return self._portal_id
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    async def _client(self, but_not: HubSpotClient | None = None) -> HubSpotClient:
-        """Return the client; read the connection if that was long ago, or brought a client that is of no use."""
+    async def _client(self, rejected: HubSpotClient | None = None) -> HubSpotClient:
+        """Return the client. Read the connection again if it is old, or its client has a rejected token.
+
+        :param rejected: the client whose token HubSpot has rejected.
+        """
         async with self._lock:
             hook = self._hook
-            is_old = time.monotonic() - self._looked_up_at > _CONNECTION_SECONDS
-            if hook is None or is_old or hook.client is but_not:
-                hook = self._hook = await self._looked_up(hook)
+            is_old = time.monotonic() - self._read_at > _CONNECTION_SECONDS
+            if hook is None or is_old or hook.client is rejected:
+                hook = self._hook = await self._read_connection(hook)
             return hook.client
 
-    async def _looked_up(self, known: HubSpotHook | None) -> HubSpotHook:
-        """Read the connection; return the known hook if it is as before, or cannot be read."""
+    async def _read_connection(self, known: HubSpotHook | None) -> HubSpotHook:
+        """Read the connection; return the known hook if the connection is unchanged or unusable."""
         try:
             connection = await _connection(self._conn_id)
-        except Exception as error:  # of the secrets backend, whichever that is
+        except Exception as error:  # any error of a secrets backend
             if known is not None:
                 return known
             reason = error if isinstance(error, AirflowNotFoundException) else type(error).__name__
             raise HubSpotPollError(f"The connection {self._conn_id} could not be read: {reason}") from None
-        self._looked_up_at = time.monotonic()
+        self._read_at = time.monotonic()
         fields = ("conn_type", "host", "port", "schema", "login", "password", "extra")
         fingerprint = hash(tuple(getattr(connection, name) for name in fields))
         if known is not None and fingerprint == self._fingerprint:
@@ -155,7 +157,11 @@ class SharedConnection:
         except HubSpotError as error:
             if known is None:
                 raise
-            log.warning("The connection %s has been changed, and is used as it was before: %s", self._conn_id, error)
+            log.warning(
+                "The connection %s has been changed but is invalid now; continuing with the previous one: %s",
+                self._conn_id,
+                error,
+            )
             return known
         self._fingerprint = fingerprint
         self._held_by = self._portal_id = None  # it may lead to another portal
@@ -178,25 +184,25 @@ class SharedConnection:
 
 
 class _Direction:
-    """The limits of one direction of a portal, read once for all who wait for them."""
+    """The limits of one direction, read once for all waits."""
 
     def __init__(self, connection: SharedConnection, from_object_type: str, to_object_type: str) -> None:
         self._connection = connection
-        self._ends = from_object_type, to_object_type
+        self._direction = from_object_type, to_object_type
         self._reading: asyncio.Task[tuple[float, _Outcome]] | None = None
         self._failed: tuple[float, _Outcome] | None = None
         self._shown: asyncio.Future[tuple[float, _Outcome]] = asyncio.get_running_loop().create_future()
 
     def close(self) -> None:
-        """End a read that nobody waits for."""
+        """Cancel the read in progress."""
         if self._reading is not None:
             self._reading.cancel()
 
     async def next_outcome(self, delay: float, since: float) -> _Outcome:
-        """Return the next read that decides something, whoever makes it; if none has within the delay, make one.
+        """Return the next outcome that is not a transient error, from any wait; read after the delay.
 
-        :param delay: seconds.
-        :param since: a read that began before (``time.monotonic``) may be older than what is waited for.
+        :param delay: time after which this wait reads itself, seconds.
+        :param since: time (``time.monotonic``) before which a read is too old for this wait.
         """
         entered = time.monotonic()
         due = entered + delay
@@ -207,10 +213,10 @@ class _Direction:
                     continue
                 began, outcome = done.pop().result()
             elif self._failed is not None and self._failed[0] >= entered:
-                return self._failed[1]  # the read that would be made now was made while this wait slept
+                return self._failed[1]  # another wait has just made the read that is due now
             else:
                 if self._reading is None:
-                    # A task of its own: whoever began it may be cancelled, and others wait for it too.
+                    # A separate task, because the wait that starts it may be cancelled while others need it.
                     self._reading = asyncio.create_task(self._read())
                 began, outcome = await asyncio.shield(self._reading)
             if began >= since:
@@ -219,7 +225,7 @@ class _Direction:
     async def _read(self) -> tuple[float, _Outcome]:
         began = time.monotonic()
         try:
-            outcome = _success(await self._connection.call(lambda client: client.get_limits(*self._ends)))
+            outcome = _success(await self._connection.call(lambda client: client.get_limits(*self._direction)))
         except HubSpotError as error:
             outcome = _failure(error)
             if error.retryable:
@@ -238,9 +244,9 @@ _CONNECTIONS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedConne
 
 @asynccontextmanager
 async def shared_connection(hubspot_conn_id: str) -> AsyncIterator[SharedConnection]:
-    """Share a connection with all others who use it now in this event loop; the last one closes it.
+    """Share a connection with all its current users in this event loop. The last user closes it.
 
-    :param hubspot_conn_id: id of the connection; it is read with the first request.
+    :param hubspot_conn_id: id of the connection; it is read at the first request.
     """
     connections = _CONNECTIONS.setdefault(asyncio.get_running_loop(), {})
     if hubspot_conn_id not in connections:
@@ -262,7 +268,7 @@ def _success(limits: list[AssociationLimit]) -> _Outcome:
 
 def _failure(error: HubSpotError) -> _Outcome:
     def outcome(operation: BatchOperation) -> BatchOperation:
-        raise error.with_traceback(None)  # it is raised once for each who waits, and would grow with each
+        raise error.with_traceback(None)  # raised once per wait, the traceback would grow each time
 
     return outcome
 
@@ -271,5 +277,5 @@ async def _connection(hubspot_conn_id: str) -> Any:
     try:
         return await BaseHook.aget_connection(hubspot_conn_id)
     except AirflowNotFoundException:
-        # Where triggers run inside dag.test(), the asynchronous way sees only connections of the environment.
+        # In dag.test(), aget_connection sees only connections in the environment.
         return await asyncio.to_thread(BaseHook.get_connection, hubspot_conn_id)

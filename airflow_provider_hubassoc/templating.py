@@ -1,4 +1,4 @@
-"""Arguments of operators and sensors: literal in the DAG file, or known only when the task runs."""
+"""Arguments of operators and sensors: some are literal in the DAG file, others are known only when the task runs."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def is_literal(value: Any) -> bool:
 
 _MAX_SHOWN = 100
 _NO_DAG_FILES = frozenset({"airflow", __name__.partition(".")[0], *sys.stdlib_module_names})
-"""Packages whose code may stand between a DAG file and the constructor of an operator."""
+"""Packages whose code may be on the stack between a DAG file and the constructor of an operator."""
 
 
 class InvalidArgumentsError(HubassocError, AirflowFailException, ValueError):
-    """Arguments that cannot work; it fails the parsing of a DAG file, and a mapped task without retries."""
+    """Arguments that cannot be used. The error fails the parsing of a DAG file, and a running task without retries."""
 
 
 class Mistakes:
     """Collects the mistakes in one task's arguments.
 
     :param task_id: of the task.
-    :param is_parsing: whether a DAG file is being parsed, so that the error names the line that makes the task.
+    :param is_parsing: whether a DAG file is being parsed; then the error names the line that defines the task.
     """
 
     def __init__(self, task_id: str, *, is_parsing: bool = True) -> None:
@@ -51,7 +51,7 @@ class Mistakes:
 
     @contextmanager
     def collected(self, argument: str = "") -> Iterator[None]:
-        """Add the mistakes that a check raises as :class:`ValueError`, and go on behind the block.
+        """Add the mistakes that a check raises as :class:`ValueError`, and continue after the block.
 
         :param argument: the argument that is checked, for errors that do not name it; of ``ConfigError`` it is
             ``config``.
@@ -68,12 +68,12 @@ class Mistakes:
         convert: Callable[[str, Any], Any],
         is_known: Callable[[Any], bool] = lambda value: True,
     ) -> None:
-        """Replace arguments of a task by what they mean, and add the mistakes.
+        """Convert arguments of a task in place, and add the mistakes.
 
         :param task: the operator or sensor; the arguments are its attributes.
         :param names: of the arguments.
-        :param convert: returns the meaning of (name, value), or raises :class:`ValueError`.
-        :param is_known: False for values that only the running task knows; they stay as they are.
+        :param convert: returns the converted value for (name, value), or raises :class:`ValueError`.
+        :param is_known: False for values that only the running task knows; they stay unchanged.
         """
         for name in names:
             if is_known(value := getattr(task, name)):
@@ -81,7 +81,8 @@ class Mistakes:
                     setattr(task, name, convert(name, value))
 
     def add_error(self, error: ValueError, argument: str = "") -> None:
-        """Add the mistakes that an error tells of."""
+        """Add the mistakes that an error names."""
+        # Not at the top: only a mistake needs it, and every DAG file imports this module.
         from airflow_provider_hubassoc.limits.problems import ConfigError
 
         if isinstance(error, ConfigError):
@@ -105,10 +106,10 @@ class Mistakes:
 def mistakes_fail_parsing(task_id: str, *, is_parsing: bool = True) -> Iterator[Mistakes]:
     """Raise one :class:`InvalidArgumentsError` with every mistake in the arguments of a task.
 
-    Checks run inside ``with mistakes.collected():`` one after the other, so that one mistake does not hide the next;
-    a :class:`ValueError` that leaves the block is a mistake, too.
+    Each check runs inside ``with mistakes.collected():``, so that one mistake does not hide the next. A
+    :class:`ValueError` that leaves the block counts as a mistake, too.
 
-    :param task_id: of the task, as the person knows it (``self.task_id``).
+    :param task_id: of the task (``self.task_id``, with its task group).
     :param is_parsing: False where a running task checks its rendered arguments.
     """
     mistakes = Mistakes(task_id, is_parsing=is_parsing)
@@ -122,10 +123,10 @@ def mistakes_fail_parsing(task_id: str, *, is_parsing: bool = True) -> Iterator[
 
 
 def _place_in_dag_file() -> str:
-    """Return file and line of the code that makes the task; an empty string while Airflow runs a mapped task.
+    """Return file and line of the code that defines the task; an empty string while Airflow runs a mapped task.
 
-    Airflow cuts tracebacks to their last two frames ([core] dagbag_import_error_traceback_depth), and between a DAG
-    file and its operator's constructor are more than that. So the message has to say it.
+    Airflow cuts tracebacks to their last two frames (``[core] dagbag_import_error_traceback_depth``), and the DAG file
+    is further up. So the message has to name the place.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -140,5 +141,5 @@ def _place_in_dag_file() -> str:
 
 
 def materialized(value: Any) -> Any:
-    """Return a list for Airflow's lazy sequence of what mapped tasks returned, everything else as it is."""
+    """Return a list for Airflow's lazy sequence of the results of mapped tasks, and everything else unchanged."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value

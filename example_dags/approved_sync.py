@@ -1,6 +1,6 @@
-"""Plan, have a person approve the plan in Airflow's UI, then apply exactly that plan.
+"""Plan, let a person approve the plan in Airflow's UI, then apply exactly that plan.
 
-Nobody is asked when the portal is as declared: the tasks after the plan are skipped.
+If the portal is as declared, the tasks after the plan are skipped and nobody is asked.
 """
 
 from datetime import timedelta

@@ -13,7 +13,7 @@ with DAG(
     tags=["hubspot"],
     doc_md=__doc__,
 ):
-    # A deal may have ten contacts at most. The task ends when HubSpot says so *and* a read shows the limit.
+    # A deal may have at most ten contacts. The task ends when a read shows the limit in force.
     HubSpotAssociationLimitsOperator(
         task_id="set_limits",
         from_object_type="deals",
@@ -22,6 +22,6 @@ with DAG(
         deferrable=True,  # the triggerer waits
         verify=True,
         poll_interval=5,  # seconds
-        retries=2,  # every deferrable task should have some: triggerers are restarted, too
+        retries=2,  # give every deferrable task some: a triggerer may restart
         retry_delay=timedelta(seconds=10),
     )

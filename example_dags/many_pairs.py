@@ -1,4 +1,4 @@
-"""Set the limits of several pairs of object types, one mapped task for each pair."""
+"""Set the limits of several directions, with one mapped task for each direction."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ with DAG(
 
     @task
     def pairs() -> list[dict[str, Any]]:
-        """Say what each mapped task is given; read it from a file, a table or an API of yours."""
+        """Return the arguments of each mapped task. Read them from your own file, table or API."""
         return [
             {
                 "from_object_type": "contacts",
@@ -42,6 +42,6 @@ with DAG(
         poll_interval=5,
         retries=2,
         retry_delay=timedelta(seconds=10),
-        max_active_tis_per_dag=2,  # be gentle with HubSpot's rate limit
+        max_active_tis_per_dag=2,  # stay well below HubSpot's rate limit
         map_index_template="{{ task.from_object_type }} to {{ task.to_object_type }}",
     ).expand_kwargs(pairs())

@@ -1,4 +1,4 @@
-"""Bring several portals in line with one file: one mapped task for each connection."""
+"""Bring several portals in line with one file, with one mapped task for each connection."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -19,10 +19,10 @@ with DAG(
 
     @task
     def connections(**context: Any) -> list[str]:
-        """Say which portals, by the ids of their connections."""
+        """Return the ids of the connections to the portals."""
         return list(context["params"]["connections"])
 
-    # What differs between portals stands in the file under portals, by connection id or portal id.
+    # The file lists the differences between portals under "portals", by connection id or portal id.
     HubSpotAssociationLimitsSyncOperator.partial(
         task_id="sync",
         config=str(Path(__file__).with_name("limits.yaml")),

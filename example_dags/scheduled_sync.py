@@ -1,4 +1,4 @@
-"""Keep a portal's association limits as the file beside this DAG says, once a day."""
+"""Bring a portal's association limits in line with the file beside this DAG, once a day."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +11,14 @@ with DAG(
     dag_id="hubspot_limits_sync",
     schedule="@daily",
     catchup=False,
-    max_active_runs=1,  # two syncs of one portal at a time would only get into each other's way
+    max_active_runs=1,  # two syncs of one portal at the same time would interfere with each other
     tags=["hubspot"],
     doc_md=__doc__,
 ):
     HubSpotAssociationLimitsSyncOperator(
         task_id="sync",
         config=str(Path(__file__).with_name("limits.yaml")),
-        deferrable=True,  # the triggerer sees the limits settle
+        deferrable=True,  # the triggerer waits until the limits are settled
         retries=3,
         retry_delay=timedelta(minutes=1),
     )

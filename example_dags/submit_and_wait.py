@@ -1,4 +1,4 @@
-"""Set association limits in HubSpot, then wait in a task of its own until HubSpot has settled them."""
+"""Set association limits in HubSpot, then wait in a separate task until they are settled."""
 
 from airflow.sdk import DAG
 
@@ -7,12 +7,12 @@ from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 
 with DAG(
     dag_id="hubspot_association_limits",
-    schedule=None,  # run it by hand; a limit that is already in force may be set again
+    schedule=None,  # trigger it by hand; setting a limit that is already in force does no harm
     catchup=False,
     tags=["hubspot"],
     doc_md=__doc__,
 ) as dag:
-    # A contact may have five companies at most, and be the billing contact of one.
+    # A contact may have at most five companies, and be the billing contact of at most one.
     submit = HubSpotAssociationLimitsOperator(
         task_id="submit",
         from_object_type="contacts",
@@ -24,11 +24,11 @@ with DAG(
         wait_for_completion=False,  # the next task does
     )
 
-    # What the operator returns says which operation to wait for. Between two looks at HubSpot the task holds
-    # no worker slot if mode is "reschedule", and lives in the triggerer if deferrable is True.
+    # The operator returns the handle of the batch to wait for. Between two reads the sensor holds no worker slot if its
+    # mode is "reschedule", and waits in the triggerer if deferrable is True.
     wait = HubSpotAssociationLimitsSensor(
         task_id="wait",
         operation=submit.output,
-        poke_interval=0.5,  # seconds; mostly HubSpot is done at once. The waits grow up to max_poll_interval
+        poke_interval=0.5,  # seconds; most batches end at once. The intervals grow up to max_poll_interval
         timeout=600,
     )

@@ -8,7 +8,8 @@ from airflow_provider_hubassoc.commands.messages import problem_line
 from airflow_provider_hubassoc.commands.session import Session
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.limits import sync
-from airflow_provider_hubassoc.limits.config import LimitsConfig, check_config
+from airflow_provider_hubassoc.limits.config.load import check_config
+from airflow_provider_hubassoc.limits.config.models import LimitsConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import Plan
 from airflow_provider_hubassoc.limits.problems import ConfigError

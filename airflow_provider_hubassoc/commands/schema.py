@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_hubassoc.commands.files import output_path, refuse_limits_file
 from airflow_provider_hubassoc.commands.session import Session
-from airflow_provider_hubassoc.limits.config import schema_text
+from airflow_provider_hubassoc.limits.config.schema import schema_text
 from airflow_provider_hubassoc.terminal import DONE
 
 

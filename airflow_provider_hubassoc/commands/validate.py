@@ -7,7 +7,7 @@ from typing import Any
 from airflow_provider_hubassoc.commands.files import limits_source, shown_name
 from airflow_provider_hubassoc.commands.messages import problem_json, problem_line
 from airflow_provider_hubassoc.commands.session import Session
-from airflow_provider_hubassoc.limits.config import check_config
+from airflow_provider_hubassoc.limits.config.load import check_config
 from airflow_provider_hubassoc.limits.wording import count_of
 from airflow_provider_hubassoc.terminal import DONE, ERROR
 

@@ -1,5 +1,5 @@
 """HubSpot's CRM Associations Schema API, without Airflow.
 
-The names live in their modules (:mod:`.client`, :mod:`.errors`, :mod:`.models` ...), so that importing this
-package costs nothing.
+Import names from their modules (:mod:`.client`, :mod:`.errors`, :mod:`.models` ...): importing this package alone must
+stay cheap, because DAG files do it.
 """

@@ -16,12 +16,13 @@ from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError, HubSp
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings, Secret
 
 TOKEN_PATH = "/oauth/2026-03/token"
+"""Path of the token endpoint, whatever the version of the Associations Schema API."""
 
 _REFRESH_AHEAD = 120.0
-"""Seconds before its expiry when an access token, which lives for 30 minutes, is replaced."""
+"""How long before its expiry an access token is refreshed, seconds; HubSpot's tokens live for 30 minutes."""
 
 PostForm = Callable[[str, Mapping[str, SecretStr | str], Callable[[Any], Any]], Any]
-"""Posts a form to a path of the API without a token, and returns the answer's JSON converted by a function."""
+"""Posts a form to a path of the API without a token; returns the JSON of the answer, converted by a function."""
 
 
 class Auth(Protocol):
@@ -31,14 +32,14 @@ class Auth(Protocol):
         """Return a valid token for the next request, fetched through ``post_form`` if necessary."""
 
     def renew(self, rejected: SecretStr) -> bool:
-        """Handle the rejection of a token. Return whether another token is available."""
+        """Handle the rejection of a token by HubSpot. Return whether another token is available."""
 
     def secrets(self) -> list[SecretStr]:
         """Return the values that must not appear in messages."""
 
 
 class BearerToken:
-    """A token that does not expire: service key, private app token or static token of a developer platform app."""
+    """A token that does not expire: service key, private app token, or static token of a developer platform app."""
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
@@ -72,13 +73,13 @@ def _token_answer(payload: Any) -> _TokenAnswer:
 
 
 class OAuthToken:
-    """An OAuth access token, refreshed before it expires and after HubSpot rejected it. Threads can share it.
+    """An OAuth access token, refreshed before it expires and after HubSpot has rejected it. Threads can share it.
 
     :param client_id: id of the app.
     :param client_secret: secret of the app.
     :param refresh_token: refresh token of the portal.
     :param access_token: first access token, of unknown age; None to fetch one before the first request.
-    :param on_new_token: called with every token that HubSpot issues, before it is used (to mask it in logs).
+    :param on_new_token: called with every token that HubSpot issues, before it is used; masks it in logs.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class OAuthToken:
 
 
 def auth_from(settings: HubSpotSettings, on_new_token: Callable[[str], None]) -> Auth:
-    """Return the authentication that the settings ask for.
+    """Return the authentication for the settings.
 
     :param on_new_token: called with every OAuth token that HubSpot issues, before it is used.
     """

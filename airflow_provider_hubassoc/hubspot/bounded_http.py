@@ -1,7 +1,7 @@
 """HTTP connections that limit the duration of a whole answer and the size of its headers and body.
 
 The read timeout of a socket restarts with every byte, and Python's HTTP client accepts any number of interim (1xx)
-answers. Without these limits a server that sends a byte now and then could block a request forever.
+answers. Without these limits, a server that sends one byte from time to time could block a request forever.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIMEOUTS_PER_ANSWER = 4
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads from a socket until a deadline; each read is limited to the read timeout."""
+    """Reader of a socket with a deadline for all reads and the read timeout for each read."""
 
     def __init__(self, source: io.RawIOBase, sock: socket.socket) -> None:
         self._source = source

@@ -15,26 +15,23 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from airflow_provider_hubassoc.hubspot.answers import (
     first_mistake,
-    join_answers,
     parse_account_info,
     parse_association_names,
     parse_batch,
     parse_labels,
     parse_limits,
     parse_nothing,
-    parse_purge,
     parse_purge_state,
-    with_purged_types,
 )
+from airflow_provider_hubassoc.hubspot.batches import BatchSender
 from airflow_provider_hubassoc.hubspot.constants import Action
-from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotRefusedAnswerError, HubSpotValidationError
+from airflow_provider_hubassoc.hubspot.errors import HubSpotRefusedAnswerError, HubSpotValidationError
 from airflow_provider_hubassoc.hubspot.models import (
     AccountInfo,
     AssociationLabel,
     AssociationLimit,
     AssociationName,
     BatchAnswer,
-    BatchStatus,
     LimitInput,
 )
 from airflow_provider_hubassoc.hubspot.object_types import is_object_type
@@ -173,22 +170,9 @@ class HubSpotClient:
         :return: HubSpot's answer; for several requests, their combined answers.
         """
         ends = from_object_type, to_object_type
-        path = self._limits_path(*ends)
         limit_inputs = self._as_limit_inputs(inputs, ends)
-        size = self.inputs_per_request
-        parts = [limit_inputs[start : start + size] for start in range(0, len(limit_inputs), size)]
-        answers: list[BatchAnswer] = []
-        for part in parts:
-            try:
-                answers.append(self._send_part(action, path, part, ends, resend=resend))
-            except HubSpotError as error:
-                if not answers:
-                    raise
-                message = f"{error.message} ({len(answers) * size} of {len(limit_inputs)} inputs were sent before)"
-                raise error.replace(message=message, outcome_unknown=True) from None
-        if action == "purge" and len(parts) > 1:
-            answers = [with_purged_types(answer, part) for answer, part in zip(answers, parts, strict=True)]
-        return join_answers(answers)
+        sender = BatchSender(self.transport, self._retry_policy, self._limits_path(*ends), ends)
+        return sender.send(action, limit_inputs, inputs_per_request=self.inputs_per_request, resend=resend)
 
     def get_limits(self, from_object_type: str, to_object_type: str) -> list[AssociationLimit]:
         """Return the limits of one direction. Association types without a limit are missing or have None."""
@@ -339,43 +323,3 @@ class HubSpotClient:
             ends=ends,
             idempotent=idempotent,
         )
-
-    def _send_part(
-        self, action: Action, path: str, inputs: list[LimitInput], ends: Ends, *, resend: bool
-    ) -> BatchAnswer:
-        if action == "create":
-            return self._create(path, inputs, ends, outcome_unknown=resend)
-        parse = parse_purge if action == "purge" else parse_batch
-        return self._request("POST", f"{path}/batch/{action}", parse, _body(inputs), ends=ends)
-
-    def _create(self, path: str, inputs: list[LimitInput], ends: Ends, *, outcome_unknown: bool) -> BatchAnswer:
-        """Send a create without creating any input twice that HubSpot may have applied."""
-        wanted = {limit_input.identity: limit_input.max_to_object_ids for limit_input in inputs}
-        in_force: list[AssociationLimit] = []
-        remaining = inputs
-        action: Action = "create"
-
-        def attempt() -> BatchAnswer:
-            nonlocal outcome_unknown, in_force, remaining, action
-            if outcome_unknown:
-                action = "update"  # the read may show an older state than the unanswered create
-                limits = self.transport.send("GET", path, parse_limits, ends=ends)
-                in_force = [limit for limit in limits if (limit.identity, limit.max_to_object_ids) in wanted.items()]
-                applied = {limit.identity for limit in in_force}
-                remaining = [limit_input for limit_input in inputs if limit_input.identity not in applied]
-                outcome_unknown = False
-            if not remaining:
-                return BatchAnswer(status=BatchStatus.COMPLETE, results=in_force)
-            try:
-                answer = self.transport.send("POST", f"{path}/batch/{action}", parse_batch, _body(remaining), ends)
-            except HubSpotError as error:
-                outcome_unknown = error.outcome_unknown
-                raise
-            return answer.model_copy(update={"results": in_force + answer.results})
-
-        return self.transport.repeat(attempt, self._retry_policy, ends=ends)
-
-
-def _body(inputs: Sequence[LimitInput]) -> dict[str, Any]:
-    """Return the body of a batch request."""
-    return {"inputs": [limit_input.to_wire() for limit_input in inputs]}

@@ -192,7 +192,7 @@ _BY_STATUS: dict[int, Callable[[_ErrorAnswer], HubSpotError]] = {
     423: _locked,
     429: _rate_limit,
 }
-"""HTTP status -> the function that makes its error; other statuses are told apart by their range."""
+"""HTTP status -> the function that makes its error; the range of other statuses decides."""
 
 
 def _message(event: str, text: str | None, advice: str) -> str:

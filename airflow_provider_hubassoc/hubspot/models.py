@@ -20,9 +20,12 @@ from airflow_provider_hubassoc.hubspot.parsing import MAX_TEXT
 MAX_ERRORS = 500
 """Maximum number of errors kept from one answer; a request has at most 100 inputs."""
 
+MAX_CONTEXT_ENTRIES = 20
+"""Maximum number of entries kept of the context of one error."""
+
 
 class BatchStatus(str, Enum):
-    """Status of a batch operation."""
+    """Status of a batch."""
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
@@ -31,7 +34,7 @@ class BatchStatus(str, Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether HubSpot has finished the operation."""
+        """Whether HubSpot has finished the batch."""
         return self in (BatchStatus.COMPLETE, BatchStatus.CANCELED)
 
 
@@ -48,14 +51,15 @@ def _shortened(value: Any) -> Any:
 
 
 def _short_context(value: Any) -> Any:
-    """Drop long entries: HubSpot's contexts are lists of one or two names."""
+    """Drop long and surplus entries: HubSpot's contexts are lists of one or two names."""
     if not isinstance(value, dict):
         return _none_to_empty(value)
-    return {name: each for name, each in list(value.items())[:20] if len(name) + len(str(each)) <= MAX_TEXT}
+    entries = list(value.items())[:MAX_CONTEXT_ENTRIES]
+    return {name: entry for name, entry in entries if len(name) + len(str(entry)) <= MAX_TEXT}
 
 
 def _first_errors(value: Any) -> Any:
-    """Keep the first errors only: each is reported for every input that it may concern."""
+    """Keep the first errors only; a report may repeat an error for every input that it concerns."""
     return _none_to_list(value[:MAX_ERRORS] if isinstance(value, list) else value)
 
 
@@ -70,7 +74,10 @@ class WireModel(BaseModel):
 
 
 class LimitInput(WireModel):
-    """One input of a batch: an association type and, for create and update, its limit."""
+    """One input of a batch: an association type and, for create and update, its limit.
+
+    It is validated when it is made; no later step validates it again.
+    """
 
     category: AssociationCategory
     type_id: int = Field(strict=True, ge=1, le=MAX_INT32)
@@ -136,7 +143,7 @@ class ErrorDetail(WireModel):
 
 
 class BatchAnswer(WireModel):
-    """HubSpot's answer to a batch of limits, or the state of the operation that the batch started."""
+    """HubSpot's answer to a batch of limits, or the state of the batch read from its status link."""
 
     status: BatchStatus
     results: Annotated[list[AssociationLimit], BeforeValidator(_none_to_list)] = Field(default_factory=list)

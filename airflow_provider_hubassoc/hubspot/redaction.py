@@ -18,13 +18,13 @@ _SHORTEST_PART = 12
 
 def redact(text: str, secrets: Collection[str]) -> str:
     """Replace secrets, and their beginnings and ends if these are long enough, by ``***``."""
-    for secret in {*secrets, *(quote(secret, safe="") for secret in secrets)}:
-        if len(secret) < _SHORTEST_SECRET:
-            continue
-        text = text.replace(secret, "***")
-        if len(secret) > _SHORTEST_PART:
-            text = _without_ends_of(secret, _without_beginnings_of(secret, text))
-    return text
+    spellings = {*secrets, *(quote(secret, safe="") for secret in secrets)}
+    for secret in sorted(spellings, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    long_spellings = [secret for secret in spellings if len(secret) > _SHORTEST_PART]
+    backwards = [secret[::-1] for secret in long_spellings]
+    return _without_beginnings(_without_beginnings(text, long_spellings)[::-1], backwards)[::-1]
 
 
 def redact_body(body: bytes, secrets: Collection[str]) -> bytes:
@@ -35,20 +35,14 @@ def redact_body(body: bytes, secrets: Collection[str]) -> bytes:
     return redact(body.decode("latin-1"), secrets).encode("latin-1")
 
 
-def _without_beginnings_of(secret: str, text: str) -> str:
-    head = secret[:_SHORTEST_PART]
-    while (start := text.find(head)) >= 0:
-        length = _common_length(secret, text[start : start + len(secret)])
-        text = f"{text[:start]}***{text[start + length :]}"
-    return text
-
-
-def _without_ends_of(secret: str, text: str) -> str:
-    tail = secret[-_SHORTEST_PART:]
-    while (start := text.find(tail)) >= 0:
-        end = start + len(tail)
-        length = _common_length(secret[::-1], text[:end][::-1])
-        text = f"{text[: end - length]}***{text[end:]}"
+def _without_beginnings(text: str, secrets: Collection[str]) -> str:
+    """Replace what a text has in common with the beginnings of secrets."""
+    for secret in secrets:
+        head = secret[:_SHORTEST_PART]
+        while (start := text.find(head)) >= 0:
+            # Spellings of one secret have the same beginning, and the text may go on as any of them.
+            length = max(_common_length(spelling, text[start : start + len(spelling)]) for spelling in secrets)
+            text = f"{text[:start]}***{text[start + length :]}"
     return text
 
 

@@ -1,8 +1,8 @@
 """Retry policy for requests to HubSpot.
 
-The client retries errors that are ``transient`` (see :mod:`.errors`) with exponential backoff and full jitter, never
-before HubSpot's ``Retry-After``. If that is longer than ``longest_wait``, it raises the error immediately, with the
-time in ``retry_after``.
+The client repeats requests after errors that are ``transient`` (see :mod:`.errors`), with exponential backoff and full
+jitter, and never before HubSpot's ``Retry-After``. If that is longer than ``longest_wait``, the client raises the error
+at once, with the time in ``retry_after``.
 
 Sources: HubSpot's "Handling errors" and "API usage guidelines"; full jitter as in the AWS Architecture Blog,
 "Exponential Backoff And Jitter".
@@ -26,8 +26,8 @@ from airflow_provider_hubassoc.hubspot.errors import LONGEST_RETRY_AFTER, HubSpo
 class RetryPolicy:
     """When and how often a request is repeated.
 
-    :param max_retries: maximum number of repetitions after the first attempt.
-    :param first_wait: upper bound of the first wait, seconds; doubles with each retry.
+    :param max_retries: maximum number of attempts after the first one.
+    :param first_wait: upper bound of the first wait, seconds; it doubles with each retry.
     :param max_wait: upper bound of the wait in addition to ``Retry-After``, seconds.
     :param longest_wait: longest ``Retry-After`` that the client sleeps, seconds.
     """
@@ -37,7 +37,7 @@ class RetryPolicy:
     max_wait: float = 30.0
     longest_wait: float = 60.0
 
-    def retrying(self, sleep: Callable[[float], None] = time.sleep, *, idempotent: bool = True) -> Retrying:
+    def retrying(self, sleep: Callable[[float], None], *, idempotent: bool) -> Retrying:
         """Return the tenacity controller for one call.
 
         :param sleep: waits the given seconds; may raise an exception to end the call early.
@@ -59,9 +59,9 @@ class RetryPolicy:
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = (error.retry_after if isinstance(error, HubSpotError) else None) or 0
+        retry_after = (error.retry_after if isinstance(error, HubSpotError) else None) or 0
         backoff = min(self.max_wait, self.first_wait * 2 ** (state.attempt_number - 1))
-        return asked + random.uniform(0, backoff)
+        return retry_after + random.uniform(0, backoff)
 
 
 def parse_retry_after(value: str | None) -> float | None:

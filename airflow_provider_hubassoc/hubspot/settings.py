@@ -39,9 +39,9 @@ Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096), AfterValidat
 """A token or another secret in the format that HubSpot issues."""
 
 _SHOWN_FIELDS = {"base_url": "host", "access_token": "password (access token)"}
-"""Names of fields in Airflow's connection, if they differ."""
+"""Field of the settings -> its name in Airflow's connection, if that differs."""
 
-_NEEDS = {"access_token": ("access_token",), "oauth": ("client_id", "client_secret", "refresh_token")}
+_REQUIRED = {"access_token": ("access_token",), "oauth": ("client_id", "client_secret", "refresh_token")}
 """``auth_type`` -> the fields that it requires."""
 
 _MISSING = "is missing; auth_type {} requires it"
@@ -130,7 +130,7 @@ class HubSpotSettings(BaseModel):
             mistakes += map(_mistake, error.errors(include_input=False, include_url=False))
         if not mistakes:
             return settings
-        if given.get("auth_type", "oauth") not in tuple(_NEEDS):
+        if given.get("auth_type", "oauth") not in tuple(_REQUIRED):
             mistakes += _missing(given)
         del values, given  # a traceback with local variables must not show the secrets in them
         text = "; ".join(dict.fromkeys(mistakes))
@@ -138,7 +138,7 @@ class HubSpotSettings(BaseModel):
 
     @property
     def credentials(self) -> tuple[Any, ...]:
-        """What the access token is made from. Two connections with equal credentials use the same token."""
+        """The fields that authenticate: settings with equal credentials use the same token."""
         return (self.auth_type, self.access_token, self.client_id, self.client_secret, self.refresh_token)
 
     @field_validator("timeout", mode="before")
@@ -172,9 +172,9 @@ class HubSpotSettings(BaseModel):
 
     @field_validator("access_token", "client_id", "client_secret", "refresh_token")
     @classmethod
-    def _is_there_if_needed(cls, value: Any, info: ValidationInfo) -> Any:
+    def _is_present_if_required(cls, value: Any, info: ValidationInfo) -> Any:
         auth_type = info.data.get("auth_type", "")
-        if value is None and info.field_name in _NEEDS.get(auth_type, ()):
+        if value is None and info.field_name in _REQUIRED.get(auth_type, ()):
             raise ValueError(_MISSING.format(auth_type))
         return value
 
@@ -207,14 +207,16 @@ def _field_mistake(field: Any, text: str) -> str:
 
 
 def _missing(given: dict[str, Any]) -> list[str]:
-    """Return the missing fields if ``auth_type`` is invalid, so that one error names everything to correct.
+    """Return the missing fields if ``auth_type`` is invalid, so that one error names every field to correct.
 
-    The given fields show which ``auth_type`` is meant; without any, the fields of both are missing.
+    The given fields show which ``auth_type`` is intended; without any, the fields of both are missing.
     """
-    meant = [auth_type for auth_type in ("oauth", "access_token") if any(name in given for name in _NEEDS[auth_type])]
+    intended = [
+        auth_type for auth_type in ("oauth", "access_token") if any(name in given for name in _REQUIRED[auth_type])
+    ]
     return [
         _field_mistake(name, _MISSING.format(auth_type))
-        for auth_type in meant[:1] or _NEEDS
-        for name in _NEEDS[auth_type]
+        for auth_type in intended[:1] or _REQUIRED
+        for name in _REQUIRED[auth_type]
         if name not in given
     ]

@@ -29,7 +29,7 @@ from airflow_provider_hubassoc.hubspot.errors import HubSpotMissingScopesError, 
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit
 from airflow_provider_hubassoc.hubspot.object_types import OBJECT_TYPE_IDS, display_name, normalize
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
-from airflow_provider_hubassoc.limits.config import canonical_label, label_problem
+from airflow_provider_hubassoc.limits.config.label_text import canonical_label, label_problem
 from airflow_provider_hubassoc.limits.directions import Direction, hubspot_directions
 from airflow_provider_hubassoc.limits.plan.names import published_direction, published_unlabeled_type
 

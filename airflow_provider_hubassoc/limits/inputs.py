@@ -183,7 +183,7 @@ def _above_object_limit(checked: dict[int, dict[str, Any]], from_object_type: An
     """
     if not (is_object_type(from_object_type) and is_object_type(to_object_type)):
         return []
-    limits = {_identity(each): each["maxToObjectIds"] for each in checked.values() if "maxToObjectIds" in each}
+    limits = {_identity(item): item["maxToObjectIds"] for item in checked.values() if "maxToObjectIds" in item}
     if len(set(limits.values())) < 2:
         return []  # without the table of association types, which takes time to load
     unlabeled = unlabeled_type_id(Direction(from_object_type, to_object_type))

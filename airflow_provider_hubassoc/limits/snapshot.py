@@ -14,7 +14,7 @@ from airflow_provider_hubassoc.hubspot.errors import HubSpotError
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit, AssociationName
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Pacer, Progress, concurrently
-from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
+from airflow_provider_hubassoc.limits.config.models import AssociationConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_type_id
 from airflow_provider_hubassoc.limits.plan.model import NewLabel, Plan
 from airflow_provider_hubassoc.limits.plan.names import may_be_same, published_direction

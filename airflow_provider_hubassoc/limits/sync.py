@@ -16,7 +16,8 @@ from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotMissingScopesError
 from airflow_provider_hubassoc.hubspot.models import AccountInfo
 from airflow_provider_hubassoc.limits.concurrency import MAX_CONCURRENCY, Progress
-from airflow_provider_hubassoc.limits.config import LimitsConfig, load_config
+from airflow_provider_hubassoc.limits.config.load import load_config
+from airflow_provider_hubassoc.limits.config.models import LimitsConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.build import build_plan
 from airflow_provider_hubassoc.limits.plan.model import Plan
@@ -123,4 +124,4 @@ def plan_direction(association: Mapping[str, Any], state: DirectionState) -> Pla
     """
     config = load_config({"version": 1, "associations": [association]}).resolve()
     [declared] = config.associations
-    return build_plan(config, PortalState({Direction(declared.from_object_type, declared.to_object_type): state}))
+    return build_plan(config, PortalState({declared.direction: state}))

@@ -9,9 +9,11 @@ from typing import Any
 
 _MAX_TEXT = 1_000_000
 _MAX_DEPTH = 20
-_STRINGS = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+
+# Not compiled here: every DAG file imports this module, and few need it.
+_STRINGS = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
 # What is left of data when its strings are "0": brackets and constants. No operators, no calls, no names.
-_DATA = re.compile(r"(?:[\[\]{}(),:]|(?<![\w)}\]])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<!\w)(?:None|True|False)(?!\w))*")
+_DATA = r"(?:[\[\]{}(),:]|(?<![\w)}\]])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<!\w)(?:None|True|False)(?!\w))*"
 
 
 def data_from_text(text: str) -> Any:
@@ -21,7 +23,7 @@ def data_from_text(text: str) -> Any:
     """
     text = text.strip()
     # Check the size first: Python's parser may take the interpreter down with it.
-    bare = "".join(_STRINGS.sub("0", text).split())
+    bare = "".join(re.sub(_STRINGS, "0", text).split())
     depth = deepest = 0
     for char in bare:
         depth += (char in "[{(") - (char in ")}]")
@@ -32,7 +34,7 @@ def data_from_text(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError):
         pass
-    if not _DATA.fullmatch(bare):
+    if not re.fullmatch(_DATA, bare):
         raise ValueError("not plain data")
     try:
         tree = ast.parse(text, mode="eval")

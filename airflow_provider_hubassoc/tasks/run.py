@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,6 @@ _GRACE_OF_TRIGGERER = 300.0
 """Seconds after the timeout of a deferred wait at which Airflow itself ends it, if no triggerer has."""
 
 
-@dataclass(frozen=True)
 class Deferral:
     """A wait that the triggerer takes over.
 
@@ -41,8 +39,9 @@ class Deferral:
     :param seconds: how long it waits; None without limit.
     """
 
-    trigger: BaseTrigger
-    seconds: float | None
+    def __init__(self, trigger: BaseTrigger, seconds: float | None) -> None:
+        self.trigger = trigger
+        self.seconds = seconds
 
     @property
     def timeout(self) -> timedelta | None:

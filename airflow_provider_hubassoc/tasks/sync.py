@@ -13,7 +13,7 @@ from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.limits.apply.report import ApplyError, ApplyReport, Outcome
 from airflow_provider_hubassoc.limits.apply.run import apply_plan
-from airflow_provider_hubassoc.limits.config import load_config
+from airflow_provider_hubassoc.limits.config.load import load_config
 from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
 from airflow_provider_hubassoc.limits.plan.model import Change, NewLabel, Plan
 from airflow_provider_hubassoc.limits.plan.render import render_markdown, render_text

@@ -10,6 +10,7 @@ from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError,
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.task_state import TaskState
+from airflow_provider_hubassoc.tasks.run import Deferral
 from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsTrigger
 
 if TYPE_CHECKING:
@@ -98,9 +99,9 @@ class SensorWait:
         """Return the message of a timeout: what is missing, and what to do."""
         return self._wait.timeout_message(self._options.timeout)
 
-    def trigger(self) -> HubSpotAssociationLimitsTrigger:
-        """Return the trigger that continues the wait."""
-        return HubSpotAssociationLimitsTrigger(
+    def deferral(self) -> Deferral:
+        """Return how the triggerer continues the wait."""
+        trigger = HubSpotAssociationLimitsTrigger(
             hubspot_conn_id=self._options.conn_id,
             operation=self._wait.operation.to_dict(),
             waited=self._wait.elapsed,
@@ -110,11 +111,7 @@ class SensorWait:
             max_poll_interval=self._options.max_poll_interval,
             max_poll_failures=self._options.max_poll_failures,
         )
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds until the timeout."""
-        return max(0.0, self._options.timeout - self._wait.elapsed)
+        return Deferral(trigger, self._options.timeout - self._wait.elapsed)
 
 
 def _asked_operation(options: SensorOptions) -> BatchOperation:

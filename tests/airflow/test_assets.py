@@ -1,4 +1,4 @@
-"""Names and URIs of assets and watchers: ASCII, bounded, unique, and made from whatever there is."""
+"""Names and URIs of assets and watchers are ASCII, bounded and unique, whatever the portal is called."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_any_portal_has_an_asset(portal: str | int) -> None:
 
 def test_different_portals_have_different_assets() -> None:
     ids = ["büro", "buro", "bu ro", "bu/ro", "", " ", "x" * 500, "x" * 501, "株式会社", "株式"]
-    assert len({association_limits_asset(each).uri for each in ids}) == len(ids)
-    assert len({association_limits_asset(each).name for each in ids}) == len(ids)
+    assert len({association_limits_asset(name).uri for name in ids}) == len(ids)
+    assert len({association_limits_asset(name).name for name in ids}) == len(ids)
 
 
 def test_the_name_of_a_watcher_is_ascii() -> None:
     names = [drift_watchers(CONFIG, conn_id)[0].name for conn_id in ("hubspot_münchen", "hubspot_munchen", "x" * 3000)]
     assert names[1] == "hubspot_munchen contacts -> companies"
-    assert all(each.isascii() and len(each) <= 250 for each in names)
+    assert all(name.isascii() and len(name) <= 250 for name in names)
     assert len(set(names)) == 3
 
 

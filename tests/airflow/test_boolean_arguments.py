@@ -1,4 +1,4 @@
-"""Text never stands for a boolean by being there: one rule reads booleans, wherever they come from."""
+"""Booleans in arguments: one rule reads them, and no other text counts as true."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The watch for drift: what it takes for drift and what not, and what it survives."""
+"""The drift trigger: what counts as drift, and which failures it survives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def trigger(**arguments: Any) -> HubSpotAssociationLimitsDriftTrigger:
 
 
 def limited_to(limit: int | None) -> DirectionState:
-    """Return a direction as it is read."""
+    """Return the state of a direction with one limit."""
     return DirectionState([AssociationLimit.model_validate(_row(limit))], None)
 
 
@@ -45,7 +45,7 @@ def _row(limit: int | None) -> dict[str, Any]:
 async def fired(
     watcher: HubSpotAssociationLimitsDriftTrigger, *limits: int | None, apart: float = 0.0
 ) -> list[list[str]]:
-    """Show a watcher one read after another; return the drift of each event."""
+    """Pass reads to a trigger one by one; return the drift of each event."""
 
     async def reads() -> AsyncIterator[DirectionState]:
         for limit in limits:
@@ -55,54 +55,54 @@ async def fired(
     return [event.payload["drift"] async for event in watcher.filter_shared_stream(reads())]
 
 
-# -- what is drift ---------------------------------------------------------------------------------------------
+# -- what counts as drift ---------------------------------------------------------------------------------------------
 
 IS_3 = ["contacts -> companies, object limit: is 3, should be 5"]
 IS_9 = ["contacts -> companies, object limit: is 9, should be 5"]
 
 
-async def test_what_is_as_declared_is_no_drift() -> None:
+async def test_a_declared_state_is_no_drift() -> None:
     assert await fired(trigger(), 5, 5, 5) == []
 
 
-async def test_a_difference_is_told_once() -> None:
+async def test_a_difference_fires_once() -> None:
     assert await fired(trigger(), 5, 3, 3, 3) == [IS_3]
 
 
-async def test_another_difference_is_told_anew() -> None:
+async def test_another_difference_fires_again() -> None:
     assert await fired(trigger(), 3, 3, 9, 9) == [IS_3, IS_9]
 
 
-async def test_what_was_mended_and_comes_back_is_told_again() -> None:
+async def test_a_difference_that_comes_back_fires_again() -> None:
     assert await fired(trigger(), 3, 5, 3) == [IS_3, IS_3]
 
 
-async def test_what_nobody_mends_is_repeated() -> None:
+async def test_a_lasting_difference_fires_repeatedly() -> None:
     assert await fired(trigger(repeat_seconds=0.02), 3, 3, 3, apart=0.03) == [IS_3, IS_3, IS_3]
 
 
-async def test_a_difference_has_to_last() -> None:
+async def test_a_difference_fires_only_if_it_lasts() -> None:
     assert await fired(trigger(settle_seconds=0.02), 3, 3, apart=0.03) == [IS_3]
     assert await fired(trigger(settle_seconds=1000), 3, 3, 3) == []
 
 
-async def test_reads_that_flip_between_old_and_new_are_no_drift() -> None:
-    # Each lasts longer than it has to, but no read shows the same as the one before.
+async def test_alternating_reads_are_no_drift() -> None:
+    # The interval exceeds settle_seconds, but no read shows the same difference as the one before.
     assert await fired(trigger(settle_seconds=0.01), 5, 3, 5, 3, 5, 3, apart=0.02) == []
     assert await fired(trigger(settle_seconds=0.01), 9, 3, 9, 3, 9, 3, apart=0.02) == []
 
 
-async def test_a_label_that_is_gone_is_drift() -> None:
+async def test_a_missing_label_is_drift() -> None:
     watcher = trigger(association=association("contacts", "companies", labels={"Champion": 2}))
-    (told,) = await fired(watcher, 5)
-    assert 'labels["Champion"]: the portal has no such label in this direction' in told[0]
+    [lines] = await fired(watcher, 5)
+    assert 'labels["Champion"]: the portal has no such label in this direction' in lines[0]
 
 
 # -- across restarts of a triggerer ----------------------------------------------------------------------------
 
 
 class Store:
-    """Airflow's asset state store, as far as a watcher sees it."""
+    """Airflow's asset state store, reduced to what a trigger calls."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.values: dict[str, Any] = {}
@@ -116,7 +116,7 @@ class Store:
     async def aset(self, key: str, value: Any) -> None:
         if self._error:
             raise self._error
-        self.values[key] = json.loads(json.dumps(value))
+        self.values[key] = json.loads(json.dumps(value, allow_nan=False))
 
 
 def restarted(store: Store, **arguments: Any) -> HubSpotAssociationLimitsDriftTrigger:
@@ -140,7 +140,7 @@ async def test_a_restart_repeats_an_event_that_is_due_again() -> None:
     assert await fired(restarted(store, repeat_seconds=0.05), 3) == [IS_3]
 
 
-async def test_a_triggerer_whose_clock_is_behind_does_not_silence_the_watch() -> None:
+async def test_a_clock_that_is_behind_does_not_silence_the_trigger() -> None:
     store = Store()
     assert await fired(restarted(store, repeat_seconds=0.05), 3) == [IS_3]
     for state in store.values.values():
@@ -148,7 +148,7 @@ async def test_a_triggerer_whose_clock_is_behind_does_not_silence_the_watch() ->
     assert await fired(restarted(store, repeat_seconds=0.05), 3, 3, apart=0.1) == [IS_3]
 
 
-async def test_the_settling_goes_on_after_a_restart() -> None:
+async def test_settling_continues_after_a_restart() -> None:
     store = Store()
     assert await fired(restarted(store, settle_seconds=1000), 3) == []
     for state in store.values.values():
@@ -156,24 +156,24 @@ async def test_the_settling_goes_on_after_a_restart() -> None:
     assert await fired(restarted(store, settle_seconds=1000), 3) == [IS_3]
 
 
-async def test_watchers_of_one_asset_keep_their_states_apart() -> None:
+async def test_triggers_of_one_asset_keep_separate_states() -> None:
     store = Store()
     assert await fired(restarted(store), 3) == [IS_3]
     assert await fired(restarted(store, hubspot_conn_id="sandbox"), 3) == [IS_3]
     assert len(store.values) == 2
 
 
-async def test_a_store_that_fails_does_not_end_the_watch() -> None:
+async def test_a_failing_store_does_not_end_the_watch() -> None:
     assert await fired(restarted(Store(ValueError("Task has 2 concrete inlets"))), 5, 3, 3) == [IS_3]
 
 
-async def test_a_state_that_cannot_be_read_is_ignored() -> None:
+async def test_an_unreadable_state_is_ignored() -> None:
     store = Store()
     store.values[restarted(store)._state_key()] = {"drift": 7}
     assert await fired(restarted(store), 3, 3) == [IS_3]
 
 
-# -- the poll --------------------------------------------------------------------------------------------------
+# -- reads -------------------------------------------------------------------------------------------------
 
 
 async def first_event(airflow: Airflow, watcher: HubSpotAssociationLimitsDriftTrigger) -> dict[str, Any]:
@@ -186,7 +186,7 @@ async def first_event(airflow: Airflow, watcher: HubSpotAssociationLimitsDriftTr
     return await asyncio.wait_for(look(), 30)
 
 
-async def test_a_watch_without_shared_streams(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_works_without_shared_streams(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
 
     assert await first_event(airflow, trigger()) == {
@@ -217,9 +217,7 @@ async def test_a_change_by_hand_during_the_watch(airflow: Airflow, hubspot: Simu
     [{"status": 503}, {"status": 429}, {"status": 401}, {"status": 403}, {"reset": True}, {"body": "<html>"}],
     ids=str,
 )
-async def test_reads_that_fail_do_not_end_the_watch(
-    fault: dict[str, Any], airflow: Airflow, hubspot: Simulator
-) -> None:
+async def test_failed_reads_do_not_end_the_watch(fault: dict[str, Any], airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
     hubspot.inject(method="GET", times=7, **fault)
 
@@ -227,7 +225,16 @@ async def test_reads_that_fail_do_not_end_the_watch(
     assert hubspot.faults == []
 
 
-async def test_a_connection_that_comes_late_does_not_end_the_watch(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_no_read_is_tried_during_a_pause_that_hubspot_asked_for(
+    airflow: Airflow, hubspot: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
+    hubspot.inject(method="GET", status=429, headers={"Retry-After": "1"})
+    assert (await first_event(airflow, trigger()))["drift"] == IS_3
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+async def test_a_connection_created_later_is_used(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
     connection = airflow.connections.pop("hubspot_default")
     watch = asyncio.ensure_future(first_event(airflow, trigger()))
@@ -239,7 +246,7 @@ async def test_a_connection_that_comes_late_does_not_end_the_watch(airflow: Airf
     assert (await watch)["drift"] == IS_3
 
 
-async def test_a_token_that_was_changed_is_used_from_the_next_read_on(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_changed_token_is_used_from_the_next_read(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
     hubspot.revoke(hubspot.token)
     watch = asyncio.ensure_future(first_event(airflow, trigger()))
@@ -254,7 +261,7 @@ async def test_a_token_that_was_changed_is_used_from_the_next_read_on(airflow: A
 # -- what Airflow stores and shares ----------------------------------------------------------------------------
 
 
-def test_it_survives_being_stored() -> None:
+def test_serialization_keeps_all_arguments() -> None:
     watcher = trigger(hubspot_conn_id="sandbox", repeat_seconds=7.0)
     path, kwargs = watcher.serialize()
     module, _, name = path.rpartition(".")
@@ -276,12 +283,12 @@ def test_it_survives_being_stored() -> None:
         ({"poll_interval": 9.0}, False),
     ],
 )
-def test_who_shares_a_poll(arguments: dict[str, Any], shared: bool) -> None:
+def test_which_triggers_share_reads(arguments: dict[str, Any], shared: bool) -> None:
     keys = {trigger().shared_stream_key(), trigger(**arguments).shared_stream_key()}
     assert len(keys) == (1 if shared else 2)
 
 
-async def test_watchers_that_share_a_poll_each_judge_it(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_triggers_that_share_reads_compare_separately(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*CONTACT_TO_COMPANY, 3)
     watchers = [trigger(), trigger(association=association("contacts", "companies", limit=3))]
     watchers.append(trigger(association=association("0-1", "0-2", labels={"Billing Contact": 1})))
@@ -292,16 +299,16 @@ async def test_watchers_that_share_a_poll_each_judge_it(airflow: Airflow, hubspo
     async def once() -> AsyncIterator[DirectionState]:
         yield state
 
-    told = []
-    for each in watchers:
-        told.append([event.payload["drift"] async for event in each.filter_shared_stream(once())])
-    assert told == [[IS_3], [], [['contacts -> companies, label "Billing Contact": is unlimited, should be 1']]]
+    drifts = []
+    for watcher in watchers:
+        drifts.append([event.payload["drift"] async for event in watcher.filter_shared_stream(once())])
+    assert drifts == [[IS_3], [], [['contacts -> companies, label "Billing Contact": is unlimited, should be 1']]]
 
 
 # -- from a file -----------------------------------------------------------------------------------------------
 
 
-def test_a_watcher_for_each_direction_of_a_file() -> None:
+def test_drift_watchers_makes_one_watcher_per_direction() -> None:
     config = declare(
         association("contacts", "companies", limit=5, labels={"Billing Contact": 1}),
         association("deals", "contacts", limit="unlimited"),
@@ -310,14 +317,14 @@ def test_a_watcher_for_each_direction_of_a_file() -> None:
 
     watchers = drift_watchers(config, "sandbox", settle_seconds=60)
 
-    assert [each.name for each in watchers] == ["sandbox contacts -> companies", "sandbox deals -> contacts"]
-    kwargs = [each.trigger.serialize()[1] for each in watchers]  # type: ignore[union-attr]
-    assert [each["association"].get("limit") for each in kwargs] == [5, 2]
-    assert {(each["hubspot_conn_id"], each["settle_seconds"]) for each in kwargs} == {("sandbox", 60)}
-    for each in kwargs:
-        json.dumps(each)
+    assert [watcher.name for watcher in watchers] == ["sandbox contacts -> companies", "sandbox deals -> contacts"]
+    kwargs = [watcher.trigger.serialize()[1] for watcher in watchers]  # type: ignore[union-attr]
+    assert [arguments["association"].get("limit") for arguments in kwargs] == [5, 2]
+    assert {(arguments["hubspot_conn_id"], arguments["settle_seconds"]) for arguments in kwargs} == {("sandbox", 60)}
+    for arguments in kwargs:
+        json.dumps(arguments)
 
 
-def test_a_file_with_mistakes_fails_the_parsing() -> None:
+def test_a_limits_file_with_mistakes_fails_parsing() -> None:
     with pytest.raises(ConfigError, match="allowed"):
         drift_watchers(declare(association("contacts", "companies", limit=0)))

@@ -1,4 +1,4 @@
-"""The example DAGs: they agree on the limits they set, and nobody is asked to approve a plan without changes."""
+"""The example DAGs agree on the limits they set, and ask for approval only if a plan has changes."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ def test_examples_agree_on_the_limits_they_set() -> None:
     limits: dict[tuple[str, ...], set[Any]] = defaultdict(set)
     for batch in batches():
         ends = (batch["from_object_type"], batch["to_object_type"])
-        for each in batch["inputs"]:
-            limits[(*map(normalize, ends), each["category"], str(each["typeId"]))].add(each["maxToObjectIds"])
+        for limit_input in batch["inputs"]:
+            limits[(*map(normalize, ends), limit_input["category"], str(limit_input["typeId"]))].add(
+                limit_input["maxToObjectIds"]
+            )
     assert len(limits) >= 4
     for association in load_config(str(FOLDER / "limits.yaml")).associations:
         ends = (association.from_object_type, association.to_object_type)

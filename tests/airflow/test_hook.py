@@ -1,4 +1,4 @@
-"""From an Airflow connection, however it is stored, to HubSpot."""
+"""The hook: connections in every form, one client, the connection test, and secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_logs
 
-from airflow_provider_hubassoc.hooks import HubSpotHook, settings_of
+from airflow_provider_hubassoc.connection_settings import read_settings
+from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotAuthenticationError,
@@ -24,7 +25,7 @@ from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
 from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
 from airflow_provider_hubassoc.provider_info import get_provider_info
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 from tests.support.wire import Pauses, Peer, closed_port, limit, response
 
 PAIR = ("contacts", "companies")
@@ -51,7 +52,7 @@ def masked(text: str) -> str:
     return str(mask_logs(None, "info", {"event": f"said {text}"})["event"])
 
 
-# -- every form of storage --
+# -- forms of a connection --
 
 STORED: dict[str, Any] = {
     "auth_type": "oauth",
@@ -100,19 +101,19 @@ QUERY = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in STORE
     ],
     ids=["URI", "URI with schema", "URI with quoted host", "URI with __extra__", "JSON", "JSON with text"],
 )
-def test_a_connection_says_the_same_in_every_form(stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_form_of_a_connection_gives_the_same_settings(stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_HUBSPOT_DEFAULT", stored)
-    found = settings_of(HubSpotHook.get_connection("hubspot_default"))
+    found = read_settings(HubSpotHook.get_connection("hubspot_default"))
     assert found.model_dump() == EXPECTED.model_dump()
     again = Connection.from_uri(HubSpotHook.get_connection("hubspot_default").get_uri(), conn_id="x")
-    assert settings_of(again) == EXPECTED
+    assert read_settings(again) == EXPECTED
 
 
-def test_the_form_with_nothing_filled_in_but_the_token() -> None:
-    """Airflow's form saves every field it shows, with null for those left alone."""
+def test_a_form_with_only_the_token_gives_the_defaults() -> None:
+    """Airflow's form saves every field, with null for unfilled ones."""
     nulls = connection(host="", password="pat-x", port=None, login="", schema="", extra=dict.fromkeys(FORM_FIELDS))
     bare = connection(password="pat-x")
-    assert settings_of(nulls) == settings_of(bare) == HubSpotSettings.parse({"access_token": "pat-x"})
+    assert read_settings(nulls) == read_settings(bare) == HubSpotSettings.parse({"access_token": "pat-x"})
 
 
 def test_every_field_of_the_form_is_a_setting() -> None:
@@ -133,8 +134,8 @@ def test_every_field_of_the_form_is_a_setting() -> None:
         ({"host": "eu.example.com", "schema": "somewhere"}, "https://eu.example.com"),
     ],
 )
-def test_the_address(fields: dict[str, Any], base_url: str) -> None:
-    assert settings_of(connection(password="pat-x", **fields)).base_url == base_url
+def test_the_base_url(fields: dict[str, Any], base_url: str) -> None:
+    assert read_settings(connection(password="pat-x", **fields)).base_url == base_url
 
 
 # -- mistakes --
@@ -143,11 +144,11 @@ def test_the_address(fields: dict[str, Any], base_url: str) -> None:
 def refusal(conn: Connection) -> HubSpotSettingsError:
     with pytest.raises(HubSpotSettingsError) as error:
         HubSpotHook(connection=conn).get_conn()
-    assert "canary" not in told(error.value)
+    assert "canary" not in everything_shown(error.value)
     return error.value
 
 
-def test_every_mistake_is_told_at_once_by_field() -> None:
+def test_one_error_names_every_wrong_field() -> None:
     extra = {
         "auth_type": "password",
         "client_secret": "canary x",
@@ -180,15 +181,15 @@ def test_every_mistake_is_told_at_once_by_field() -> None:
         (connection(password="canary-word", extra='{"timeout": NaN}'), "extra is not JSON"),
     ],
 )
-def test_a_mistake(conn: Connection, said: str) -> None:
+def test_one_mistake(conn: Connection, said: str) -> None:
     error = refusal(conn)
     assert str(error).startswith("The HubSpot connection cannot be used: ")
     assert said in str(error)
     assert not error.retryable
 
 
-def test_a_connection_that_is_not_there() -> None:
-    hook = HubSpotHook("nowhere")  # nothing is read before the first call
+def test_a_missing_connection() -> None:
+    hook = HubSpotHook("nowhere")  # the connection is read at the first call
     with pytest.raises(AirflowNotFoundException, match="nowhere"):
         hook.account_info()
 
@@ -203,32 +204,32 @@ def test_a_hook_has_one_client_and_one_connection(hubspot: Simulator, hubspot_co
         hook.account_info()
         hook.get_all_limits()
         hook.test_connection()
-    assert len({each.connection for each in hubspot.requests}) == 1
+    assert len({request.connection for request in hubspot.requests}) == 1
     hook.account_info()
     hook.close()
-    assert len({each.connection for each in hubspot.requests}) == 2
+    assert len({request.connection for request in hubspot.requests}) == 2
     HubSpotHook(hubspot_conn).close()  # nothing to close
 
 
-def test_the_default_connection(hubspot: Simulator, hubspot_conn: str) -> None:
+def test_the_default_connection_is_used(hubspot: Simulator, hubspot_conn: str) -> None:
     assert HubSpotHook().hubspot_conn_id == hubspot_conn == HubSpotHook.default_conn_name
     with HubSpotHook() as hook:
         assert hook.account_info().portal_id == hubspot.portal_id
 
 
-def test_every_method_of_the_client(hubspot: Simulator) -> None:
+def test_every_method_calls_the_client(hubspot: Simulator) -> None:
     with hook_of(hubspot) as hook:
         assert hook.create_limits(*PAIR, [limit()]).results[0].max_to_object_ids == 5
         assert hook.update_limits(*PAIR, [limit(279, 6)]).results[0].max_to_object_ids == 6
         assert hook.get_limits(*PAIR)[0].max_to_object_ids == 6
-        assert {each.type_id for each in hook.get_all_limits()} == {279, 280}
+        assert {row.type_id for row in hook.get_all_limits()} == {279, 280}
         assert hook.purge_limits(*PAIR, [limit(279, None)]).status is BatchStatus.COMPLETE
         hook.create_label(*PAIR, label="a", name="x", inverse_label="b")
-        (made,) = [each for each in hook.get_labels(*PAIR) if each.label == "a"]
+        (made,) = [row for row in hook.get_labels(*PAIR) if row.label == "a"]
         hook.update_label(*PAIR, association_type_id=made.type_id, label="c", inverse_label="d")
-        assert "c" in {each.label for each in hook.get_labels(*PAIR)}
+        assert "c" in {row.label for row in hook.get_labels(*PAIR)}
         hook.delete_label(*PAIR, made.type_id)
-        assert "c" not in {each.label for each in hook.get_labels(*PAIR)}
+        assert "c" not in {row.label for row in hook.get_labels(*PAIR)}
         assert hook.account_info().portal_id == hubspot.portal_id
 
 
@@ -240,21 +241,21 @@ def test_the_settings_reach_the_client(hubspot: Simulator) -> None:
         hubspot.inject(status=503, times=9)
         with pytest.raises(HubSpotUnavailableError):
             hook.get_all_limits()
-    assert [each.path for each in hubspot.requests] == ["/crm/v4/associations/definitions/configurations/all"] * 2
+    assert [request.path for request in hubspot.requests] == ["/crm/v4/associations/definitions/configurations/all"] * 2
     assert len(pauses) == 1
 
 
 # -- test_connection --
 
 
-def test_a_connection_that_works(hubspot: Simulator, hubspot_conn: str) -> None:
+def test_the_connection_test_succeeds(hubspot: Simulator, hubspot_conn: str) -> None:
     assert HubSpotHook(hubspot_conn).test_connection() == (
         True,
         f"Connected to HubSpot portal {hubspot.portal_id} (DEVELOPER_TEST); association limits can be read.",
     )
 
 
-def test_a_token_that_does_not_work(hubspot: Simulator) -> None:
+def test_the_connection_test_fails_for_an_invalid_token(hubspot: Simulator) -> None:
     ok, text = HubSpotHook(connection=connection(host=hubspot.url, password="canary-1")).test_connection()
     assert not ok
     assert text.startswith("Could not verify the access token: HubSpot rejected the access token: ")
@@ -262,7 +263,7 @@ def test_a_token_that_does_not_work(hubspot: Simulator) -> None:
     assert len(hubspot.requests) == 1
 
 
-def test_a_token_without_the_right_to_read_limits(hubspot: Simulator) -> None:
+def test_the_connection_test_fails_without_the_scope_to_read_limits(hubspot: Simulator) -> None:
     token = hubspot.issue_token(["oauth"])
     ok, text = HubSpotHook(connection=connection(host=hubspot.url, password=token)).test_connection()
     assert not ok
@@ -280,21 +281,21 @@ def test_a_token_without_the_right_to_read_limits(hubspot: Simulator) -> None:
         (connection(host="http://eu.example.com", password="x"), "host: must be https"),
     ],
 )
-def test_a_connection_that_cannot_work(conn: Connection, said: str) -> None:
+def test_the_connection_test_fails_for_an_invalid_connection(conn: Connection, said: str) -> None:
     ok, text = HubSpotHook(connection=conn).test_connection()
     assert not ok
     assert said in text
 
 
-def test_a_test_is_not_repeated(hubspot: Simulator) -> None:
-    """Somebody waits for the button."""
+def test_the_connection_test_does_not_retry(hubspot: Simulator) -> None:
+    """A user waits for the Test button."""
     hubspot.inject(status=503, times=9)
     with hook_of(hubspot) as hook:
         assert hook.test_connection()[0] is False
     assert len(hubspot.requests) == 1
 
 
-def test_airflow_finds_the_test(hubspot: Simulator) -> None:
+def test_airflow_runs_the_connection_test(hubspot: Simulator) -> None:
     conn = connection(host=hubspot.url, password=hubspot.token)
     options: dict[str, Any] = {HubSpotHook.conn_name_attr: "x", "connection": conn}
     hook = HubSpotHook(**options)
@@ -323,12 +324,12 @@ def test_all_secrets_are_masked_in_logs(hubspot: Simulator, monkeypatch: pytest.
         assert masked(secret) == "said ***"
 
 
-def test_the_secrets_of_a_connection_that_was_handed_over_are_masked(hubspot: Simulator) -> None:
+def test_secrets_of_a_given_connection_are_masked(hubspot: Simulator) -> None:
     extra = {"auth_type": "oauth", "client_id": "a", "client_secret": "canary-one-1", "refresh_token": "canary-two-2"}
     hook = HubSpotHook(connection=connection(host=hubspot.url, extra=extra))
     with hook, pytest.raises(HubSpotAuthenticationError) as error:
         hook.account_info()
-    assert "canary" not in told(error.value)
+    assert "canary" not in everything_shown(error.value)
     assert masked("canary-one-1") == masked("canary-two-2") == "said ***"
 
 
@@ -342,13 +343,13 @@ def test_a_hook_shows_no_secret(hubspot: Simulator) -> None:
 
 
 def operation_of(hook: HubSpotHook, action: Any = "update", *inputs: dict[str, Any], **options: Any) -> BatchOperation:
-    models = [LimitInput.model_validate(each) for each in inputs or [limit()]]
+    models = [LimitInput.model_validate(row) for row in inputs or [limit()]]
     resend = options.pop("resend", False)
     batch = BatchOperation(action=action, from_object_type=PAIR[0], to_object_type=PAIR[1], inputs=models, **options)
     return submit(hook.client, batch, resend=resend)
 
 
-def test_a_batch_is_submitted_as_an_operation(hubspot: Simulator) -> None:
+def test_a_batch_is_submitted(hubspot: Simulator) -> None:
     with hook_of(hubspot) as hook:
         for action, maximum in (("create", 5), ("update", 6), ("purge", None)):
             operation = operation_of(hook, action, limit(279, maximum))
@@ -361,16 +362,16 @@ def test_a_batch_is_submitted_as_an_operation(hubspot: Simulator) -> None:
         assert refresh(hook.client.without_retries(), verified).has_succeeded
 
 
-def test_a_batch_that_may_have_been_sent_before(hubspot: Simulator) -> None:
+def test_a_create_that_may_have_been_sent_before_is_read_first(hubspot: Simulator) -> None:
     hubspot.set_limit(*PAIR, "HUBSPOT_DEFINED", 279, 5)
     with hook_of(hubspot) as hook:
         assert operation_of(hook, "create", resend=True).has_succeeded
-    assert [each.method for each in hubspot.requests] == ["GET"]
+    assert [request.method for request in hubspot.requests] == ["GET"]
 
 
 @pytest.mark.parametrize("status_links", [True, False])
 @pytest.mark.parametrize("canceled", [True, False])
-def test_a_slow_operation_is_followed(status_links: bool, canceled: bool) -> None:
+def test_a_slow_batch_is_refreshed_until_it_is_over(status_links: bool, canceled: bool) -> None:
     portal = Simulator(processing_seconds=0.05, status_links=status_links, canceled=canceled)
     with portal, hook_of(portal) as hook:
         operation = operation_of(hook)
@@ -388,7 +389,7 @@ def test_a_slow_operation_is_followed(status_links: bool, canceled: bool) -> Non
 
 
 @pytest.mark.parametrize("status", [301, 400, 403, 404, 410, 500, 200])
-def test_a_link_that_cannot_be_read_is_given_up_for_the_pair(hubspot: Simulator, status: int) -> None:
+def test_limits_are_read_if_the_status_link_fails(hubspot: Simulator, status: int) -> None:
     link = f"{hubspot.url}/crm/associations/2026-03/state"
     hubspot.inject(path="*/batch/update", after=True, status=200, body={"status": "PENDING", "links": {"self": link}})
     hubspot.inject(path="*/state", status=status, body="<html></html>")
@@ -398,10 +399,10 @@ def test_a_link_that_cannot_be_read_is_given_up_for_the_pair(hubspot: Simulator,
         operation = refresh(hook.client.without_retries(), operation)
         assert operation.has_succeeded
         assert operation.link_to_read is None
-    assert [each.path.rpartition("/")[2] for each in hubspot.requests] == ["update", "state", "companies"]
+    assert [request.path.rpartition("/")[2] for request in hubspot.requests] == ["update", "state", "companies"]
 
 
-def test_one_failed_read_of_a_link_does_not_hide_how_the_operation_ended() -> None:
+def test_one_failed_read_of_the_status_link_is_tolerated() -> None:
     with Simulator(processing_seconds=0.05, canceled=True) as portal, hook_of(portal) as hook:
         operation = operation_of(hook)
         portal.inject(path="*/operations/*", status=500)
@@ -412,7 +413,7 @@ def test_one_failed_read_of_a_link_does_not_hide_how_the_operation_ended() -> No
         assert operation.status is BatchStatus.CANCELED
 
 
-def test_a_link_that_leads_away_is_not_followed(hubspot: Simulator) -> None:
+def test_a_status_link_to_another_origin_is_not_followed(hubspot: Simulator) -> None:
     with Peer(response(b'{"status": "COMPLETE"}')) as other, hook_of(hubspot) as hook:
         links = {"status": f"http://127.0.0.1:{other.port}/state"}
         hubspot.inject(path="*/batch/update", status=200, body={"status": "PENDING", "links": links})
@@ -422,7 +423,7 @@ def test_a_link_that_leads_away_is_not_followed(hubspot: Simulator) -> None:
 
 
 @pytest.mark.parametrize("status", [423, 429, 477, 502, 503, 504])
-def test_a_link_that_cannot_be_read_now_is_kept(hubspot: Simulator, status: int) -> None:
+def test_a_status_link_is_kept_after_a_transient_error(hubspot: Simulator, status: int) -> None:
     links = {"status": f"{hubspot.url}/state"}
     hubspot.inject(path="*/batch/update", status=200, body={"status": "PENDING", "links": links})
     hubspot.inject(path="/state", status=status)
@@ -431,10 +432,10 @@ def test_a_link_that_cannot_be_read_now_is_kept(hubspot: Simulator, status: int)
         with pytest.raises(HubSpotError) as error:
             refresh(hook.client.without_retries(), operation)
         assert error.value.status == status
-    assert len(hubspot.requests) == 2  # not repeated: whoever waits polls again anyway
+    assert len(hubspot.requests) == 2  # not repeated: the wait polls again
 
 
-def test_a_token_that_is_refused_ends_the_wait(hubspot: Simulator) -> None:
+def test_a_rejected_token_ends_the_wait(hubspot: Simulator) -> None:
     links = {"status": f"{hubspot.url}/state"}
     hubspot.inject(path="*/batch/update", status=200, body={"status": "PENDING", "links": links})
     with hook_of(hubspot) as hook:

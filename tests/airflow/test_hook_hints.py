@@ -1,4 +1,4 @@
-"""Hints for connections that were filled in wrongly."""
+"""Hints for connections with mistakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.log import mask_logs
 
-from airflow_provider_hubassoc.hooks import HubSpotHook, settings_of
+from airflow_provider_hubassoc.connection_settings import read_settings
+from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.wire import closed_port
@@ -45,7 +46,7 @@ def test_unknown_keys_are_named_once_without_their_values(caplog: pytest.LogCapt
         ({"host": SECRET}, "in the host field"),
     ],
 )
-def test_a_token_in_the_wrong_field(fields: dict[str, Any], place: str) -> None:
+def test_a_token_in_the_wrong_field_gets_a_hint(fields: dict[str, Any], place: str) -> None:
     with pytest.raises(HubSpotSettingsError) as raised:
         hook_with(**fields).get_conn()
     assert place in str(raised.value)
@@ -55,18 +56,18 @@ def test_a_token_in_the_wrong_field(fields: dict[str, Any], place: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["app.hubspot.com", "https://app-eu1.hubspot.com"])
-def test_the_address_of_the_web_application(host: str) -> None:
+def test_the_address_of_the_web_application_gets_a_hint(host: str) -> None:
     with pytest.raises(HubSpotSettingsError, match="web application, not its API"):
         hook_with(host=host, password=SECRET).get_conn()
 
 
-def test_a_connection_test_that_reaches_nobody_does_not_judge_the_token() -> None:
+def test_an_unreachable_host_says_nothing_about_the_token() -> None:
     ok, text = hook_with(host=f"http://127.0.0.1:{closed_port()}", password=SECRET).test_connection()
     assert not ok
     assert text.startswith("Could not reach HubSpot, so the access token was not checked: No connection to HubSpot")
 
 
-def test_a_token_rotated_in_the_stored_connection_is_used(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotated_token_is_used(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     def store(token: str) -> None:
         conn = {"conn_type": "hubspot", "host": hubspot.url, "password": token}
         monkeypatch.setenv("AIRFLOW_CONN_EMEA", json.dumps(conn))
@@ -86,7 +87,7 @@ def test_a_host_with_a_path_gets_a_hint() -> None:
 
 
 @pytest.mark.parametrize("blanks", [" ", "\n", "\t \r\n"])
-def test_blanks_at_the_ends_of_fields_are_stripped(hubspot: Simulator, blanks: str) -> None:
+def test_white_space_around_fields_is_stripped(hubspot: Simulator, blanks: str) -> None:
     extra = {
         "api_version": f"{blanks}v4{blanks}",
         "timeout": f"{blanks}5 , 60{blanks}",
@@ -101,13 +102,13 @@ def test_blanks_at_the_ends_of_fields_are_stripped(hubspot: Simulator, blanks: s
     (request,) = hubspot.requests
     assert request.headers["authorization"] == f"Bearer {hubspot.token}"
     assert request.path == "/crm/v4/associations/definitions/configurations/all"
-    settings = settings_of(Connection(conn_id="emea", conn_type="hubspot", extra=json.dumps(extra), password=SECRET))
+    settings = read_settings(Connection(conn_id="emea", conn_type="hubspot", extra=json.dumps(extra), password=SECRET))
     assert (settings.timeout, settings.max_retries, settings.ca_bundle, settings.proxy) == ((5.0, 60.0), 3, None, None)
 
 
 @pytest.mark.parametrize("field", ["password", "client_secret", "refresh_token"])
-def test_a_secret_is_masked_without_its_blanks(field: str) -> None:
-    """Airflow masks fields as they are stored; what is used, and could be logged, has no blanks."""
+def test_a_secret_is_masked_without_surrounding_white_space(field: str) -> None:
+    """Airflow masks fields as they are stored. The client, and so a log, uses them without white space."""
     secret = f"canary-{field}-4711"
     extra = {"auth_type": "oauth", "client_id": "a", "client_secret": "b-secret-1", "refresh_token": "c-secret-2"}
     fields = {"password": f" {secret}\n"} if field == "password" else {}

@@ -1,4 +1,4 @@
-"""What Airflow shows of a DAG file with mistakes: one message with the task, each mistake once, the user's line."""
+"""A DAG file with mistakes: Airflow shows one message with the task, each mistake once, and the line of the file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def import_error(bag: type[DagBag], folder: Path, text: str = DAG_FILE) -> str:
 
 
 @pytest.mark.parametrize("bag", [DagBag, BundleDagBag])
-def test_an_import_error_shows_task_mistakes_and_line_once(bag: type[DagBag], tmp_path: Path) -> None:
+def test_an_import_error_names_the_task_its_mistakes_and_the_line_once(bag: type[DagBag], tmp_path: Path) -> None:
     error = import_error(bag, tmp_path)
     assert error.count("Traceback") == 1
     assert "During handling" not in error
@@ -59,7 +59,7 @@ def test_an_import_error_shows_task_mistakes_and_line_once(bag: type[DagBag], tm
     assert re.search(rf"The task is defined in {re.escape(str(tmp_path / 'limits.py'))}, line [5-7]\.", error)
 
 
-def test_a_mistake_of_the_sync_operator_is_told_alike(tmp_path: Path) -> None:
+def test_mistakes_of_the_sync_operator_are_reported_alike(tmp_path: Path) -> None:
     text = (
         "from airflow.sdk import DAG\n"
         "from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOperator\n"
@@ -104,7 +104,7 @@ def test_no_mistake_raises_nothing() -> None:
         check_count("max_concurrency", "8")
 
 
-def test_an_error_that_is_no_mistake_passes() -> None:
+def test_other_errors_are_raised_unchanged() -> None:
     with pytest.raises(ZeroDivisionError), mistakes_fail_parsing("sync"):
         print(1 / 0)
 
@@ -120,7 +120,7 @@ def test_a_mapped_task_names_no_line_of_airflow(
     assert str(run.error) == "task set_limits: inputs[0].maxToObjectIds: is missing"
 
 
-def test_a_file_that_is_missing_for_a_moment_is_tried_again(
+def test_a_file_that_is_missing_for_a_moment_is_retried(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str, dag: DAG, tmp_path: Path
 ) -> None:
     sync = HubSpotAssociationLimitsSyncOperator(task_id="sync", config=str(tmp_path / "limits.yaml"), retries=1)

@@ -1,4 +1,4 @@
-"""The link from a task to the settings of the object type whose limits it set."""
+"""The link from a task to HubSpot's settings of the object type."""
 
 from __future__ import annotations
 
@@ -52,20 +52,18 @@ def test_the_page_of_the_object_type(from_object_type: str, url: str, hubspot: S
     assert link(hubspot, from_object_type) == url
 
 
-def test_there_already_while_the_task_waits(hubspot: Simulator, hubspot_conn: str) -> None:
+def test_the_link_exists_while_the_task_waits(hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.settings.processing_seconds = 10_000
     assert link(hubspot, "contacts", deferrable=True, timeout=0.1) == f"{PORTAL}/0-1"
 
 
-def test_no_page_where_the_portal_is_not_known(hubspot: Simulator, hubspot_conn: str) -> None:
+def test_no_link_if_the_portal_is_unknown(hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.inject(path="/account-info/*", status=403)
     assert link(hubspot, "contacts") == ""
 
 
 @pytest.mark.parametrize("domain", ["app-eu1.hubspot.com", "evil.example/?", "", None, "javascript:alert(1)//"])
-def test_the_portals_own_domain_and_nothing_that_is_none(
-    domain: str | None, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_only_a_valid_domain_of_the_portal_is_linked(domain: str | None, hubspot: Simulator, hubspot_conn: str) -> None:
     body = {"portalId": 7, "accountType": "STANDARD", "uiDomain": domain}
     hubspot.inject(path="/account-info/*", status=200, body=body)
     url = link(hubspot, "contacts")
@@ -95,7 +93,7 @@ def test_the_link_stays_when_airflow_ends_the_wait(hubspot: Simulator, hubspot_c
 
 @pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize("mistake", ["{{ nowhere.at_all }}", "{{ '' }}", "no connection"])
-def test_a_task_that_never_learned_its_portal_leaves_no_error_of_the_link(
+def test_a_task_without_a_known_portal_logs_no_error_of_the_link(
     mistake: str, mapped: bool, hubspot: Simulator, hubspot_conn: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given: dict[str, Any] = {"hubspot_conn_id": mistake} if "{" not in mistake else {"from_object_type": mistake}
@@ -112,6 +110,6 @@ def test_a_task_that_never_learned_its_portal_leaves_no_error_of_the_link(
     assert "operator extra link" not in logged
 
 
-def test_airflow_is_told_of_the_link() -> None:
+def test_the_link_is_registered_in_airflow() -> None:
     path = f"{HubSpotObjectSettingsLink.__module__}.{HubSpotObjectSettingsLink.__qualname__}"
     assert path in get_provider_info()["extra-links"]

@@ -1,4 +1,4 @@
-"""What the operator does at HubSpot, and what it tells Airflow and the user, in the worker and in the triggerer."""
+"""The batch operator: its requests, its XComs and its errors, in a worker and in the triggerer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def operator(**arguments: Any) -> HubSpotAssociationLimitsOperator:
 
 @WAYS
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-def test_the_way_of_waiting_makes_no_difference(
+def test_worker_and_triggerer_wait_alike(
     scenario: Scenario, deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     prepare(hubspot, scenario)
@@ -83,7 +83,7 @@ def test_the_way_of_waiting_makes_no_difference(
     assert [leg.state for leg in run.legs[:-1]] == (["deferred"] if deferrable and scenario.reads != 0 else [])
 
 
-def test_both_ways_of_waiting_return_the_same(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_worker_and_triggerer_return_the_same_result(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.settings.processing_seconds = 0.15
     results = [airflow.run(operator(task_id=f"set_limits_{way}", deferrable=way)).result for way in (False, True)]
     assert lasting(results[0]) == lasting(results[1])
@@ -117,7 +117,7 @@ def test_both_ways_of_waiting_return_the_same(airflow: Airflow, hubspot: Simulat
         ("purge", [{"category": "HUBSPOT_DEFINED", "typeId": 279}], {("0-1", "0-2", "HUBSPOT_DEFINED", 1): 4}),
     ],
 )
-def test_actions(
+def test_each_action_sets_the_limits(
     action: str,
     inputs: list[dict[str, Any]],
     limits: dict[Any, int],
@@ -142,7 +142,7 @@ def test_actions(
 def test_one_connection_serves_the_whole_wait(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.settings.processing_seconds = 0.15
     assert airflow.run(operator()).state == "success"
-    assert len({each.connection for each in hubspot.requests}) == 1
+    assert len({request.connection for request in hubspot.requests}) == 1
 
 
 # -- XCom --
@@ -164,7 +164,7 @@ def test_the_handle_is_in_xcom_before_the_wait_begins(
 
 
 @WAYS
-def test_each_xcom_is_written_once_and_once_more_when_it_changes(
+def test_each_xcom_is_pushed_once_and_again_when_it_changes(
     deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     def written() -> list[str]:
@@ -179,7 +179,7 @@ def test_each_xcom_is_written_once_and_once_more_when_it_changes(
     assert written() == ["portal", "operation", "operation", "return_value"]
 
 
-def test_what_was_applied_and_refused_is_in_xcom_and_in_the_message(
+def test_applied_and_refused_inputs_are_in_the_xcom_and_the_message(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     label, _ = hubspot.add_label(FROM, TO, label="Buyer", name="buyer")
@@ -194,12 +194,12 @@ def test_what_was_applied_and_refused_is_in_xcom_and_in_the_message(
 
     operation = run.xcoms["operation"]
     assert operation["applied"] == inputs[:2]
-    assert [{**each, "errors": None} for each in operation["refused"]] == [
-        {**each, "errors": None} for each in inputs[2:]
+    assert [{**item, "errors": None} for item in operation["refused"]] == [
+        {**limit_input, "errors": None} for limit_input in inputs[2:]
     ]
-    for each in operation["refused"]:
-        [error] = each["errors"]
-        assert f"-{each['typeId']} is not" in error["message"]
+    for item in operation["refused"]:
+        [error] = item["errors"]
+        assert f"-{item['typeId']} is not" in error["message"]
     first, *lines = str(run.error).splitlines()
     assert first.endswith("contacts -> companies (connection hubspot_default): 2 of 4 applied.")
     assert [line.partition(" (max")[0] for line in lines] == [
@@ -224,7 +224,7 @@ def test_without_waiting_the_handle_is_returned(
     assert airflow.store == {}
 
 
-def test_without_waiting_a_refusal_at_once_fails_all_the_same(
+def test_an_immediate_refusal_fails_without_waiting_too(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.canceled = True
@@ -235,7 +235,7 @@ def test_without_waiting_a_refusal_at_once_fails_all_the_same(
 
 
 @pytest.mark.parametrize("status", [403, 404, 429, 500, 503])
-def test_a_portal_that_does_not_say_who_it_is_is_no_failure(
+def test_a_batch_does_not_need_to_know_its_portal(
     status: int, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.inject(path="/account-info/*", status=status, times=99)
@@ -244,17 +244,17 @@ def test_a_portal_that_does_not_say_who_it_is_is_no_failure(
     assert hubspot.limits() == LIMITS
     assert run.xcoms["portal"] == {"portal_id": None, "ui_domain": None}
     assert run.xcoms.get("_link_HubSpotObjectSettingsLink") in (None, "")
-    assert [each.path for each in hubspot.requests].count("/account-info/2026-03/details") == 1
+    assert [request.path for request in hubspot.requests].count("/account-info/2026-03/details") == 1
 
 
-def test_a_token_that_is_not_accepted_fails_before_anything_is_written(
+def test_a_rejected_token_fails_before_anything_is_written(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.revoke(hubspot.token)
     run = airflow.run(operator())
     assert run.state == "failed"
     assert "rejected the access token" in str(run.error)
-    assert [each.path for each in hubspot.requests] == ["/account-info/2026-03/details"]
+    assert [request.path for request in hubspot.requests] == ["/account-info/2026-03/details"]
 
 
 def test_a_missing_scope_fails_and_is_named(
@@ -281,13 +281,13 @@ def test_an_unknown_object_type_fails_at_once(airflow: Airflow, hubspot: Simulat
     assert "Unable to infer object type from: p_nowhere" in str(run.error)
 
 
-def test_a_missing_connection_is_told_by_name_and_may_be_retried(airflow: Airflow, hubspot: Simulator) -> None:
+def test_a_missing_connection_is_named_and_may_be_retried(airflow: Airflow, hubspot: Simulator) -> None:
     run = airflow.run(operator(hubspot_conn_id="nowhere"))
     assert run.state == "up_for_retry"  # a secrets backend may be back in a minute
     assert "nowhere" in str(run.error)
 
 
-def test_a_connection_that_cannot_work_fails_at_once(
+def test_an_invalid_connection_fails_at_once(
     airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_BAD", '{"conn_type": "hubspot", "host": "http://example.com", "password": "x"}')
@@ -321,7 +321,7 @@ def test_create_is_not_sent_again_when_its_answer_is_lost(
 def test_a_deferred_task_that_airflow_times_out_fails_with_retries(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
-    """No triggerer runs that could end the wait: Airflow does, with a grace after our own time."""
+    """Airflow itself ends the wait, some time after our own timeout, if no triggerer runs."""
     vars(hubspot.settings).update(NEVER)
     task = operator(deferrable=True, timeout=100)
     deferral = airflow.leg(task).message
@@ -330,7 +330,7 @@ def test_a_deferred_task_that_airflow_times_out_fails_with_retries(
     assert (leg.state, type(leg.error).__name__) == ("up_for_retry", "TaskDeferralTimeout")
 
 
-def test_a_wait_without_an_end_has_none_in_airflow_either(
+def test_a_wait_without_timeout_has_none_in_airflow_either(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER)
@@ -339,9 +339,7 @@ def test_a_wait_without_an_end_has_none_in_airflow_either(
     assert deferral.trigger_kwargs["timeout"] is None
 
 
-def test_an_event_that_is_not_the_triggers_fails_the_task(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_an_unknown_event_fails_the_task(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(NEVER)
     task = operator(deferrable=True)
     deferral = airflow.leg(task).message
@@ -350,8 +348,8 @@ def test_an_event_that_is_not_the_triggers_fails_the_task(
         assert (leg.state, type(leg.error)) == ("up_for_retry", errors.HubSpotPollError)
 
 
-def test_running_inside_dag_test_works(airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the trigger runs in a loop of its own, without the triggerer's way to its supervisor."""
+def test_the_operator_works_in_dag_test(airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In dag.test the trigger runs in an event loop of its own, without the triggerer's supervisor."""
     hubspot.settings.processing_seconds = 0.15
     airflow.connections["in_database"] = {
         "conn_id": "in_database",

@@ -1,4 +1,4 @@
-"""The operator's arguments: literal, templated, from XCom, mapped, by default; and through Airflow's serializer."""
+"""The batch operator's arguments: literal, templated, from an XCom, mapped, from default_args, serialized."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_every_template_field_is_rendered(airflow: Airflow, hubspot: Simulator, 
         hubspot.clear_requests()
         run = airflow.run(templated)
         assert run.state == "success"
-        [post] = [each for each in hubspot.requests if each.method == "POST"]
+        [post] = [request for request in hubspot.requests if request.method == "POST"]
         assert post.path.endswith("/contacts/companies/batch/update")
         assert post.body == {"inputs": [FIVE_COMPANIES]}
     assert airflow.rendered["inputs"][0]["maxToObjectIds"] == "5"
@@ -209,7 +209,7 @@ def test_arguments_from_xcom(airflow: Airflow, hubspot: Simulator, hubspot_conn:
     inputs: Any = find_inputs()
     object_type: Any = find_object_type()
     set_limits = operator(from_object_type=object_type, inputs=inputs)
-    assert {each.task_id for each in set_limits.upstream_list} == {"find_inputs", "find_object_type"}
+    assert {limit_input.task_id for limit_input in set_limits.upstream_list} == {"find_inputs", "find_object_type"}
     for upstream in (inputs.operator, object_type.operator):
         assert airflow.run(upstream).state == "success"
 
@@ -230,7 +230,7 @@ def test_inputs_from_an_xcom_that_holds_none(airflow: Airflow, hubspot: Simulato
     assert "inputs: must be a list, got NoneType" in str(run.error)
 
 
-def test_inputs_found_by_mapped_tasks(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_inputs_from_the_results_of_mapped_tasks(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     @task
     def find_input(index: int) -> dict[str, Any]:
         return INPUTS[index]
@@ -297,7 +297,7 @@ def test_bad_inputs_of_a_mapped_task_fail_it_without_retries(
     assert airflow.run(mapped, map_index=0).state == "success"
 
 
-def test_what_hubspot_refuses_fails_a_mapped_task_without_retries(
+def test_a_refusal_of_hubspot_fails_a_mapped_task_without_retries(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     mapped = HubSpotAssociationLimitsOperator.partial(
@@ -309,7 +309,7 @@ def test_what_hubspot_refuses_fails_a_mapped_task_without_retries(
 # -- defaults --
 
 
-def test_default_args_are_taken(dag: DAG) -> None:
+def test_default_args_are_used(dag: DAG) -> None:
     with DAG("defaults", default_args={"hubspot_conn_id": "other", "poll_interval": 7, "retries": 4}):
         set_limits = HubSpotAssociationLimitsOperator(
             task_id="set_limits", from_object_type=FROM, to_object_type=TO, inputs=INPUTS
@@ -318,7 +318,7 @@ def test_default_args_are_taken(dag: DAG) -> None:
 
 
 def policies(tasks: list[Any]) -> list[Any]:
-    return [getattr(each, "retry_policy", None) for each in tasks]
+    return [getattr(task, "retry_policy", None) for task in tasks]
 
 
 def test_the_users_retry_policy_wins(dag: DAG) -> None:
@@ -345,7 +345,7 @@ def test_a_mapped_task_has_our_retry_policy(dag: DAG) -> None:
         task_id="set_limits", from_object_type=FROM, to_object_type=TO
     ).expand(inputs=[INPUTS])
     unmapped = mapped.unmap({"inputs": INPUTS})
-    assert [type(each) for each in policies([unmapped])] == [RETRY_POLICY or type(None)]
+    assert [type(item) for item in policies([unmapped])] == [RETRY_POLICY or type(None)]
 
 
 # -- Airflow's serializer --
@@ -367,12 +367,12 @@ def test_a_dag_with_the_operator_survives_airflows_serializer(dag: DAG) -> None:
     assert serialized == json.dumps(DagSerialization.to_dict(dag)), "every parse would make a new version of the DAG"
 
 
-def test_making_an_operator_asks_nobody(hubspot: Simulator, airflow: Airflow) -> None:
+def test_constructing_an_operator_sends_no_request(hubspot: Simulator, airflow: Airflow) -> None:
     operator(hubspot_conn_id="nowhere")
     assert (hubspot.requests, airflow.asked_for_connections) == ([], [])
 
 
-def test_nothing_is_written_when_the_arguments_of_the_wait_are_wrong(
+def test_wrong_arguments_of_the_wait_fail_before_anything_is_written(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     assert airflow.run(operator(timeout="{{ 'x' }}")).state == "failed"

@@ -1,4 +1,4 @@
-"""What becomes of a task that did not succeed: failed at once, retried and when, picked up again, killed."""
+"""Tasks that do not succeed: failed at once, retried, resumed by a later try, killed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def operator(**arguments: Any) -> HubSpotAssociationLimitsOperator:
         ({"status": 503, "headers": {"Retry-After": "300"}}, 300),
     ],
 )
-def test_the_task_comes_back_at_the_time_hubspot_named(
+def test_the_task_is_retried_at_the_time_hubspot_names(
     fault: dict[str, Any], delay: float, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.inject(method="POST", times=99, **fault)
@@ -62,12 +62,12 @@ def test_the_task_comes_back_at_the_time_hubspot_named(
     assert (run.state, len(writes(hubspot))) == ("up_for_retry", 1)
     if HAS_3_3:
         assert run.end.retry_delay == delay
-        assert run.end.reported["retry_reason"] == "HubSpot named the time to come back"
+        assert run.end.reported["retry_reason"] == "HubSpot named the time to retry"
     else:
         assert run.end.retry_delay is None
 
 
-def test_a_used_up_day_brings_the_task_back_after_midnight_of_the_portal(
+def test_an_exhausted_daily_limit_is_retried_after_the_portals_midnight(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.daily_limit = 1  # for the question which portal it is, and so where midnight is
@@ -81,7 +81,7 @@ def test_a_used_up_day_brings_the_task_back_after_midnight_of_the_portal(
         assert run.end.retry_delay == pytest.approx((midnight - now).total_seconds(), abs=3700)
 
 
-def test_a_wait_that_hubspot_puts_off_comes_back_when_it_said(
+def test_a_wait_that_hubspot_postpones_is_retried_at_the_named_time(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER)
@@ -102,7 +102,7 @@ def test_a_wait_that_hubspot_puts_off_comes_back_when_it_said(
     ],
     ids=str,
 )
-def test_other_errors_are_left_to_airflows_retries(
+def test_other_transient_errors_follow_the_tasks_own_retry_delay(
     fault: dict[str, Any], airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch, hubspot_conn: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_ONCE", _connection(hubspot, max_retries=0))
@@ -113,7 +113,7 @@ def test_other_errors_are_left_to_airflows_retries(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 437])
-def test_what_no_retry_can_mend_spares_them(
+def test_permanent_errors_do_not_consume_retries(
     status: int, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.inject(method="POST", status=status, body={"status": "error", "message": "No."}, times=99)
@@ -125,7 +125,7 @@ def test_what_no_retry_can_mend_spares_them(
         assert isinstance(run.error.__cause__, errors.HubSpotError)
 
 
-def test_a_token_that_has_just_worked_is_rejected_for_good_only_by_the_next_try(
+def test_a_token_that_has_just_worked_is_permanently_rejected_only_by_the_next_try(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     rejected = {"status": 401, "body": {"status": "error", "message": "No."}}
@@ -162,7 +162,7 @@ def test_without_tries_left_the_task_fails(airflow: Airflow, hubspot: Simulator,
 
 @WAYS
 @pytest.mark.parametrize("action", ["create", "update"])
-def test_a_second_try_picks_up_the_batch_that_the_first_has_sent(
+def test_a_second_try_waits_for_the_batch_that_the_first_has_sent(
     action: str, deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER, status_links=False)
@@ -171,8 +171,8 @@ def test_a_second_try_picks_up_the_batch_that_the_first_has_sent(
     first = airflow.run(set_limits)
     assert (first.state, type(first.error)) == ("up_for_retry", errors.HubSpotPollError)
     # Meanwhile HubSpot gets on with it.
-    for each in INPUTS:
-        hubspot.set_limit(FROM, TO, each["category"], each["typeId"], each["maxToObjectIds"])
+    for limit_input in INPUTS:
+        hubspot.set_limit(FROM, TO, limit_input["category"], limit_input["typeId"], limit_input["maxToObjectIds"])
     hubspot.settings.processing_seconds = 0
 
     second = airflow.run(set_limits, try_number=2)
@@ -187,7 +187,7 @@ def test_a_second_try_picks_up_the_batch_that_the_first_has_sent(
         assert len(writes(hubspot)) == {"create": 1, "update": 2}[action]
 
 
-def test_a_changed_batch_is_sent_though_another_is_under_way(
+def test_a_changed_batch_is_sent_although_another_is_running(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.processing_seconds = 0.1
@@ -200,15 +200,13 @@ def test_a_changed_batch_is_sent_though_another_is_under_way(
     assert hubspot.limits()["0-1", "0-2", "HUBSPOT_DEFINED", 279] == 9
 
 
-def test_a_remembered_batch_that_cannot_be_read_is_forgotten(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_an_unreadable_handle_in_the_store_is_ignored(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     airflow.store["set_limits", -1, "hubspot_operation"] = {"from": "another version"}
     assert airflow.run(operator(), try_number=2).state == "success"
     assert hubspot.limits() == LIMITS
 
 
-def test_a_first_try_never_picks_up_anything(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_another_task_does_not_wait_for_the_batch(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(NEVER)
     first = airflow.leg(operator(deferrable=True))
     assert first.state == "deferred"
@@ -218,8 +216,33 @@ def test_a_first_try_never_picks_up_anything(airflow: Airflow, hubspot: Simulato
     assert len(writes(hubspot)) == 2
 
 
+def test_a_first_try_sends_its_batch_whatever_the_store_holds(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
+    """The store may hold the handle of an earlier run of the task: only a later try waits for it."""
+    vars(hubspot.settings).update(NEVER)
+    set_limits = operator(action="update", deferrable=True)
+    handles = [airflow.leg(set_limits, try_number=1).message.trigger_kwargs["operation"] for _ in range(2)]
+    assert len(writes(hubspot)) == 2
+    assert handles[0]["correlation_id"] != handles[1]["correlation_id"]
+
+
+def test_a_batch_of_another_connection_is_not_waited_for(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", os.environ[f"AIRFLOW_CONN_{hubspot_conn.upper()}"])
+    vars(hubspot.settings).update(NEVER)
+    set_limits = operator(
+        action="update", deferrable=True, hubspot_conn_id="{{ params.conn_id }}", params={"conn_id": hubspot_conn}
+    )
+    assert airflow.leg(set_limits).state == "deferred"
+    set_limits.params["conn_id"] = "other"
+    assert airflow.leg(set_limits, try_number=2).state == "deferred"
+    assert len(writes(hubspot)) == 2
+
+
 @WAYS
-def test_after_its_time_is_up_a_batch_is_not_picked_up_again(
+def test_after_a_timeout_the_next_try_sends_the_batch_again(
     deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER)
@@ -230,9 +253,7 @@ def test_after_its_time_is_up_a_batch_is_not_picked_up_again(
     assert airflow.run(set_limits, try_number=2).state == "success"
 
 
-def test_a_batch_whose_time_was_up_long_ago_is_sent_again(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_a_batch_older_than_its_timeout_is_sent_again(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     """A waiting task was marked failed; days later, with other limits in the portal, it is cleared."""
     vars(hubspot.settings).update(NEVER)
     set_limits = operator(deferrable=True, timeout=3600)
@@ -244,7 +265,7 @@ def test_a_batch_whose_time_was_up_long_ago_is_sent_again(
     assert (run.state, hubspot.limits()) == ("success", LIMITS)
 
 
-def test_a_picked_up_wait_goes_on_where_its_clock_says(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_a_resumed_wait_counts_the_time_already_waited(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(NEVER)
     set_limits = operator(deferrable=True, timeout=3600, execution_timeout=timedelta(seconds=1800))
     first = airflow.leg(set_limits)
@@ -260,7 +281,7 @@ def test_a_picked_up_wait_goes_on_where_its_clock_says(airflow: Airflow, hubspot
 
 
 @pytest.mark.parametrize("ahead", [660.0, 86_400.0])
-def test_a_worker_whose_clock_is_behind_the_first_ones_starts_the_wait_over(
+def test_a_worker_with_a_slow_clock_restarts_the_wait(
     ahead: float, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER)
@@ -275,24 +296,24 @@ def test_a_worker_whose_clock_is_behind_the_first_ones_starts_the_wait_over(
         assert again.trigger_timeout == timedelta(seconds=3900)
 
 
-def test_without_a_memory_a_second_try_of_create_sends_only_what_is_missing(
+def test_without_a_store_a_second_create_sends_only_missing_limits(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
-    """The worker of the first try died between HubSpot's answer and anybody's knowing of it."""
+    """The worker of the first try died after HubSpot had answered and before the handle was stored."""
     hubspot.set_limit(FROM, TO, "HUBSPOT_DEFINED", 279, 5)
     run = airflow.run(operator(), try_number=2)
     assert run.state == "success"
     assert run.result["applied"] == INPUTS
-    steps = [(each.method, each.path.rpartition("/")[2]) for each in hubspot.requests]
+    steps = [(request.method, request.path.rpartition("/")[2]) for request in hubspot.requests]
     assert steps == [("GET", "details"), ("GET", "companies"), ("POST", "update")]
     assert hubspot.requests[-1].body == {"inputs": [ONE_PRIMARY]}
 
 
-def test_a_second_try_of_a_create_that_is_in_force_sends_nothing(
+def test_a_second_create_sends_nothing_if_the_limits_are_in_force(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
-    for each in INPUTS:
-        hubspot.set_limit(FROM, TO, each["category"], each["typeId"], each["maxToObjectIds"])
+    for limit_input in INPUTS:
+        hubspot.set_limit(FROM, TO, limit_input["category"], limit_input["typeId"], limit_input["maxToObjectIds"])
     run = airflow.run(operator(), try_number=2)
     assert (run.state, run.result["status"], writes(hubspot)) == ("success", "COMPLETE", [])
 
@@ -346,13 +367,13 @@ def test_execution_timeout_ends_every_thread_of_a_sync(airflow: Airflow, hubspot
     )
     leg = airflow.leg(sync)
     assert (leg.state, type(leg.error)) == ("up_for_retry", AirflowTaskTimeout)
-    assert [each.name for each in threading.enumerate() if each.name.startswith("hubassoc")] == []
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("hubassoc")] == []
     assert len(hubspot.requests) == 4
 
 
 @contextmanager
 def sigterm_when(condition: Callable[[], object]) -> Iterator[None]:
-    """Send this process what Airflow sends to a task that is to end, as soon as something has happened."""
+    """Send this process the signal with which Airflow ends a task, as soon as something has happened."""
     done = threading.Event()
     sent = threading.Event()
 

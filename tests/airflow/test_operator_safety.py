@@ -1,4 +1,4 @@
-"""Ordinary mistakes of people, and a cluster that kills tasks, do no damage through the operators."""
+"""Ordinary mistakes of people do no damage through the operators."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_task_may_decide(airflow: Airflow, hubspot: Simulator, hubspot_conn: s
 @pytest.mark.parametrize(
     ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS]
 )
-def test_everything_else_fails_parsing_and_names_the_argument(make: Any, name: str, value: Any) -> None:
+def test_other_text_fails_the_parsing_and_names_the_argument(make: Any, name: str, value: Any) -> None:
     if name == "create_missing_labels" and value is None:
         assert make(**{name: value}).create_missing_labels is None
         return
@@ -100,7 +100,7 @@ def test_everything_else_fails_parsing_and_names_the_argument(make: Any, name: s
 @pytest.mark.parametrize(
     ("make", "name"), [(sync, name) for name in SYNC_BOOLEANS] + [(batch, name) for name in BATCH_BOOLEANS]
 )
-def test_a_template_that_renders_something_else_fails_before_anything_is_sent(
+def test_a_template_that_renders_other_text_fails_before_anything_is_sent(
     make: Any, name: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     run = airflow.run(make(**{name: "{{ 'maybe' }}"}))
@@ -116,7 +116,7 @@ def test_numbers_and_connections_may_be_templates_with_blanks(
     hubspot.clear_requests()
     run = airflow.run(batch(from_object_type="contacts\n", max_poll_failures="{{ params.many }}", action=" update"))
     assert run.error is None
-    assert {each.path.split("/")[6] for each in hubspot.requests if "contacts" in each.path} == {"contacts"}
+    assert {request.path.split("/")[6] for request in hubspot.requests if "contacts" in request.path} == {"contacts"}
 
 
 @pytest.mark.parametrize("make", [sync, batch, sensor])
@@ -127,7 +127,7 @@ def test_a_connection_id_is_text(make: Any, conn_id: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [sync, batch])
-def test_a_connection_id_that_renders_to_nothing_is_named(make: Any, airflow: Airflow, hubspot: Simulator) -> None:
+def test_a_connection_id_that_renders_to_nothing_is_refused(make: Any, airflow: Airflow, hubspot: Simulator) -> None:
     run = airflow.run(make(hubspot_conn_id="{{ '' }}"))
     assert (run.state, "hubspot_conn_id: must be the id of a connection, got ''" in str(run.error)) == ("failed", True)
 
@@ -198,15 +198,17 @@ def test_a_store_that_fails_does_not_fail_the_task(
     assert airflow.run(batch()).state == "success"
     run = airflow.run(sync())
     assert run.state == "success"
-    assert [each["from_object_type"] for each in run.xcoms["report"]["applied"]] == ["deals"]
+    assert [change["from_object_type"] for change in run.xcoms["report"]["applied"]] == ["deals"]
 
 
-def test_a_create_that_somebody_else_has_made_counts_as_done(
+def test_a_refused_create_succeeds_if_the_limits_are_in_force(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.create_existing = "error"
-    for each in INPUTS:
-        hubspot.set_limit("contacts", "companies", each["category"], each["typeId"], each["maxToObjectIds"])
+    for limit_input in INPUTS:
+        hubspot.set_limit(
+            "contacts", "companies", limit_input["category"], limit_input["typeId"], limit_input["maxToObjectIds"]
+        )
     run = airflow.run(batch())
     assert (run.state, len(writes(hubspot))) == ("success", 1)
 
@@ -214,7 +216,7 @@ def test_a_create_that_somebody_else_has_made_counts_as_done(
 # -- what is stored with the DAG --
 
 
-def test_dags_are_the_same_at_every_parse(tmp_path: Path) -> None:
+def test_a_dag_serializes_alike_at_every_parse(tmp_path: Path) -> None:
     """Airflow makes a new version of a DAG whose serialized form has changed."""
     script = tmp_path / "serialize.py"
     script.write_text(
@@ -261,7 +263,7 @@ def test_dags_are_the_same_at_every_parse(tmp_path: Path) -> None:
 # -- which portal it is --
 
 
-def test_overrides_are_not_passed_over_where_the_portal_is_not_known(
+def test_overrides_are_not_ignored_if_the_portal_is_unknown(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     over = {"portals": {str(hubspot.portal_id): {"associations": [association("contacts", "companies", limit=3)]}}}
@@ -294,7 +296,7 @@ def test_warnings_of_the_file_are_in_the_log(
 
 
 @pytest.mark.parametrize("name", ["soft_fail", "silent_fail", "never_fail", "exponential_backoff"])
-def test_airflow_s_own_booleans_of_a_sensor_are_not_taken_from_text(name: str) -> None:
+def test_text_is_converted_for_the_booleans_of_airflows_own_sensor(name: str) -> None:
     pair = {"from_object_type": "contacts", "to_object_type": "companies", "inputs": INPUTS}
     sensor = HubSpotAssociationLimitsSensor(task_id="wait", **pair, **{name: "false"})
     assert getattr(sensor, name) is False

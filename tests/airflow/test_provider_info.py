@@ -1,4 +1,4 @@
-"""What Airflow finds out about the provider without running anything of it."""
+"""The provider's description, as Airflow discovers it."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def class_at(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def test_the_entry_point_leads_to_it() -> None:
+def test_the_entry_point_leads_to_the_provider_info() -> None:
     (found,) = [
-        each
-        for each in entry_points(group="apache_airflow_provider")
-        if each.value.startswith("airflow_provider_hubassoc")
+        entry
+        for entry in entry_points(group="apache_airflow_provider")
+        if entry.value.startswith("airflow_provider_hubassoc")
     ]
     assert found.load()() == INFO
     assert found.dist is not None
     assert found.dist.name == INFO["package-name"]
 
 
-def test_it_is_what_airflow_wants() -> None:
+def test_the_provider_info_matches_airflows_schema() -> None:
     jsonschema.validate(INFO, schema("provider_info.schema.json"))
     # The schema of what the information is usually made of says more about the connection form.
     of_yaml = schema("provider.yaml.schema.json")
@@ -57,20 +57,20 @@ def test_it_is_what_airflow_wants() -> None:
     jsonschema.validate(behaviour, schema("customized_form_field_behaviours.schema.json"))
 
 
-def test_it_is_plain_data() -> None:
+def test_the_provider_info_is_plain_data() -> None:
     assert json.loads(json.dumps(INFO)) == INFO
 
 
 @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
-def test_all_modules_are_there(kind: str) -> None:
-    names = {each["integration-name"] for each in INFO["integrations"]}
+def test_all_modules_are_listed(kind: str) -> None:
+    names = {entry["integration-name"] for entry in INFO["integrations"]}
     for entry in INFO[kind]:
         assert entry["integration-name"] in names
         for module in entry["python-modules"]:
             importlib.import_module(module)
 
 
-def test_the_classes_are_there() -> None:
+def test_the_listed_classes_exist() -> None:
     assert class_at(CONNECTION_TYPE["hook-class-name"]) is HubSpotHook
     assert CONNECTION_TYPE["connection-type"] == HubSpotHook.conn_type
     assert CONNECTION_TYPE["hook-name"] == HubSpotHook.hook_name
@@ -96,7 +96,7 @@ def test_secrets_are_hidden() -> None:
     assert hidden == {"client_secret", "refresh_token"}
 
 
-def test_every_field_takes_null_and_is_explained() -> None:
+def test_every_field_accepts_null_and_has_a_description() -> None:
     for field in FIELDS.values():
         jsonschema.validate(None, field["schema"])
         assert field["label"]
@@ -130,7 +130,7 @@ def test_no_choice_is_shown_as_null() -> None:
 
 
 def test_airflow_shows_the_form() -> None:
-    (form,) = [each for each in HookMetaService.hook_meta_data() if each.connection_type == "hubspot"]
+    (form,) = [entry for entry in HookMetaService.hook_meta_data() if entry.connection_type == "hubspot"]
     assert form.hook_name == "HubSpot"
     assert form.hook_class_name == "airflow_provider_hubassoc.hooks.HubSpotHook"
     assert form.standard_fields is not None
@@ -144,7 +144,7 @@ def test_airflow_shows_the_form() -> None:
     assert all(field["value"] is None for field in fields.values())
 
 
-def test_airflow_providers_list_it() -> None:
+def test_airflow_lists_the_provider() -> None:
     """What ``airflow providers hooks``, ``widgets``, ``behaviours`` and ``links`` print."""
     manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]
     assert manager.providers["airflow-provider-hubassoc"].version == __version__
@@ -154,7 +154,7 @@ def test_airflow_providers_list_it() -> None:
         "airflow_provider_hubassoc.hooks.HubSpotHook",
         "hubspot_conn_id",
     )
-    widgets = [name for name, each in manager.connection_form_widgets.items() if "hubspot" in name]
+    widgets = [name for name, widget in manager.connection_form_widgets.items() if "hubspot" in name]
     assert widgets == [f"extra__hubspot__{name}" for name in FIELDS]
     assert manager.field_behaviours["hubspot"]["relabeling"]["password"] == "Access token"
     assert set(INFO["extra-links"]) <= set(manager.extra_links_class_names)

@@ -1,134 +1,112 @@
-"""When a request is sent again, and when it is not worth the wait."""
+"""Whether and when Airflow retries a task after an error."""
 
 from __future__ import annotations
 
-import time
-from email.utils import formatdate
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airflow_provider_hubassoc.hubspot.errors import (
-    HubSpotAuthenticationError,
-    HubSpotError,
-    HubSpotRateLimitError,
-    HubSpotServerError,
-    HubSpotUnavailableError,
-)
-from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_after
+from airflow_provider_hubassoc import retry_policy as failures
+from airflow_provider_hubassoc.hubspot import errors
+from airflow_provider_hubassoc.limits.inputs import LimitInputsError
+from airflow_provider_hubassoc.limits.operation import OperationHandleError
+from airflow_provider_hubassoc.limits.plan import StalePlanError
+from airflow_provider_hubassoc.limits.problems import ConfigError, Problem
+from airflow_provider_hubassoc.retry_policy import is_permanent, task_failure, with_retry_policy
 
+POLICY = getattr(failures, "HubSpotRetryPolicy", None)
+"""None where Airflow (3.2) has no retry policies."""
 
-def attempts(policy: RetryPolicy, error: Exception, *, idempotent: bool = True) -> list[float]:
-    """Fail for ever; return the waits between the attempts."""
-    waits: list[float] = []
-
-    def fail() -> None:
-        raise error
-
-    with pytest.raises(type(error)) as raised:
-        policy.retrying(waits.append, idempotent=idempotent)(fail)
-    assert raised.value is error
-    return waits
-
-
-def test_the_waits_double_up_to_a_maximum() -> None:
-    policy = RetryPolicy(max_retries=8, first_wait=1.0, max_wait=30.0)
-    longest = [
-        max(each) for each in zip(*(attempts(policy, HubSpotRateLimitError("x")) for _ in range(200)), strict=True)
-    ]
-    for wait, bound in zip(longest, [1, 2, 4, 8, 16, 30, 30, 30], strict=True):
-        assert bound * 0.8 < wait <= bound  # full jitter: anything up to the bound
-
-
-def test_jitter_begins_at_zero() -> None:
-    waits = [attempts(RetryPolicy(max_retries=1), HubSpotRateLimitError("x"))[0] for _ in range(200)]
-    assert min(waits) < 0.1
-
-
-@pytest.mark.parametrize("max_retries", [0, 1, 20])
-def test_the_number_of_retries(max_retries: int) -> None:
-    assert len(attempts(RetryPolicy(max_retries=max_retries), HubSpotUnavailableError("x"))) == max_retries
+PERMANENT: list[Exception] = [
+    errors.HubSpotAuthenticationError("no"),
+    errors.HubSpotMissingScopesError("no"),
+    errors.HubSpotOperationError("no"),
+    errors.HubSpotSettingsError("no"),
+    errors.HubSpotTLSError("no"),
+    errors.HubSpotUnknownObjectTypeError("no"),
+    errors.HubSpotValidationError("no"),
+    LimitInputsError(["no"]),
+    OperationHandleError("no"),
+    ConfigError([Problem("no")]),
+    StalePlanError(["no"]),
+]
+PASSING: list[Exception] = [
+    errors.HubSpotOperationTimeoutError("no"),
+    errors.HubSpotPollError("no"),
+    errors.HubSpotRateLimitError("no", retry_after=10),
+    errors.HubSpotRefusedAnswerError("no"),
+    errors.HubSpotServerError("no"),
+    errors.HubSpotUnavailableError("no", retry_after=2),
+    errors.HubSpotUnreadableAnswerError("no"),
+    AirflowException("no"),
+    OSError("no"),
+    ValueError("no"),
+]
 
 
-def test_the_time_hubspot_asks_for_comes_on_top() -> None:
-    waits = attempts(RetryPolicy(max_retries=3), HubSpotRateLimitError("x", retry_after=60))
-    assert all(60 <= wait <= 64 for wait in waits)
+def name(error: Exception) -> str:
+    return type(error).__name__
 
 
-def test_a_longer_wait_than_the_longest_is_not_slept_through() -> None:
-    assert attempts(RetryPolicy(), HubSpotRateLimitError("x", retry_after=60.1)) == []
+@pytest.mark.parametrize("error", PERMANENT, ids=name)
+def test_permanent_errors_fail_at_once(error: Exception) -> None:
+    assert is_permanent(error)
+    if POLICY is None:
+        assert isinstance(task_failure(error), AirflowFailException)
+        assert str(task_failure(error)) == str(error)
+    else:
+        assert task_failure(error) is error
+        assert decision(error) == ("fail", None)
+        assert decision(caused_by(error)) == ("fail", None)
 
 
-@pytest.mark.parametrize(
-    "error", [HubSpotError("x"), HubSpotAuthenticationError("x"), HubSpotServerError("x"), ValueError("x")]
-)
-def test_other_errors_are_not_repeated(error: Exception) -> None:
-    assert attempts(RetryPolicy(), error) == []
-
-
-def test_what_is_not_idempotent_is_repeated_only_if_it_was_not_carried_out() -> None:
-    policy = RetryPolicy(max_retries=2)
-    for refused in (
-        HubSpotRateLimitError("x"),
-        HubSpotUnavailableError("x", sent=False),
-        HubSpotUnavailableError("x", status=423),
-        HubSpotUnavailableError("x", status=477),
-    ):
-        assert len(attempts(policy, refused, idempotent=False)) == 2
-    for unknown in (HubSpotUnavailableError("x"), HubSpotUnavailableError("x", status=503)):
-        assert attempts(policy, unknown, idempotent=False) == []
-
-
-def test_the_sleep_may_end_the_call() -> None:
-    class KilledError(Exception):
-        pass
-
-    def sleep(seconds: float) -> None:
-        raise KilledError
-
-    def fail() -> None:
-        raise HubSpotRateLimitError("x")
-
-    with pytest.raises(KilledError):
-        RetryPolicy().retrying(sleep)(fail)
-
-
-# -- Retry-After --
+@pytest.mark.parametrize("error", PASSING, ids=name)
+def test_transient_errors_follow_the_tasks_own_retries(error: Exception) -> None:
+    assert not is_permanent(error)
+    assert task_failure(error) is error
+    if POLICY is not None:
+        assert decision(error) == decision(caused_by(error)) == ("default", None)
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("soon", None),
-        ("5", 5),
-        (" 5 ", 5),
-        ("0.5", 0.5),
-        ("-3", 0),
-        ("nan", None),
-        ("inf", None),
-        ("1e400", None),
-        ("5, 5", None),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-    ],
+    "kind", [errors.HubSpotRateLimitError, errors.HubSpotUnavailableError, errors.HubSpotPollError]
 )
-def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(header) == seconds
+def test_a_time_that_hubspot_names_is_the_delay(kind: type[errors.HubSpotError]) -> None:
+    error = kind("later", retry_after=61.5)
+    if POLICY is not None:
+        assert decision(error) == decision(caused_by(error)) == ("retry", timedelta(seconds=61.5))
 
 
-@pytest.mark.parametrize("ahead", [30, 86_400])
-def test_retry_after_as_a_date(ahead: int) -> None:
-    seconds = parse_retry_after(formatdate(time.time() + ahead, usegmt=True))
-    assert seconds is not None
-    assert ahead - 30 <= seconds <= ahead
+def test_every_error_class_is_permanent_or_transient() -> None:
+    judged = {type(error) for error in (*PERMANENT, *PASSING)}
+    assert {kind for kind in vars(errors).values() if is_error(kind)} - judged == {errors.HubSpotError}
 
 
-@settings(max_examples=50)
-@given(
-    st.text() | st.from_regex(r"[A-Za-z]{0,4},? ?\d{0,3} [A-Za-z]{0,4} \d{0,10} \d{0,3}:\d{0,3}:\d{0,3} ?[A-Z+\-\d]*")
-)
-def test_any_retry_after_is_read_or_ignored(header: str) -> None:
-    seconds = parse_retry_after(header)
-    assert seconds is None or 0 <= seconds < float("inf")
+def test_airflow_without_retry_policies_gets_no_such_argument() -> None:
+    assert [type(value) for value in with_retry_policy({}).values()] == ([] if POLICY is None else [POLICY])
+
+
+def test_default_policies_are_equal_and_serialize_alike() -> None:
+    """Airflow 3.3.0 stores the text of a policy with the DAG: an address in it makes a new version at each parse."""
+    if POLICY is not None:
+        assert repr(POLICY()) == "HubSpotRetryPolicy()"
+        assert {POLICY(), POLICY()} == {POLICY()}
+        assert POLICY() != type("OwnPolicy", (POLICY,), {})()
+
+
+def is_error(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, errors.HubSpotError)
+
+
+def caused_by(error: Exception) -> AirflowException:
+    failure = AirflowException("wrapped, as the sensor does")
+    failure.__cause__ = error
+    return failure
+
+
+def decision(error: BaseException) -> tuple[str, timedelta | None]:
+    assert POLICY is not None
+    decided = POLICY().evaluate(error, try_number=1, max_tries=3)
+    return decided.action.value, decided.retry_delay

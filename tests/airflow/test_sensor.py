@@ -1,4 +1,4 @@
-"""The sensor: every mode of waiting, for every course of events, and what Airflow's switches make of it."""
+"""The sensor in every mode and scenario, with Airflow's options such as soft_fail."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ EVERY_MODE = pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"
 
 
 def submit(action: str = "create", inputs: list[dict[str, Any]] = INPUTS) -> dict[str, Any]:
-    """Send a batch as somebody else would, and return its handle as it comes out of XCom."""
+    """Send a batch and return its handle as XCom returns it."""
     with HubSpotHook() as hook:
         batch = BatchOperation(
             action=action,  # type: ignore[arg-type]  # parse_inputs checks it
@@ -63,7 +63,7 @@ def submit(action: str = "create", inputs: list[dict[str, Any]] = INPUTS) -> dic
 
 
 def in_xcom(airflow: Airflow, handle: dict[str, Any]) -> Any:
-    """Put a handle where an upstream task would, and return the reference to it."""
+    """Push a handle to XCom as an upstream task does, and return the reference to it."""
     airflow.xcoms["submit", -1, RETURN_VALUE] = handle
     return XComArg(BaseOperator(task_id="submit"))
 
@@ -75,7 +75,7 @@ def sensor(mode: str = "poke", **arguments: Any) -> HubSpotAssociationLimitsSens
 
 
 def expected(scenario: Scenario, mode: str) -> tuple[str, type[BaseException] | None]:
-    """Return the state and the exception that a sensor without further switches has to end with."""
+    """Return the state and the exception that a sensor with default options ends with."""
     if scenario.error is None:
         return "success", None
     if scenario.error is errors.HubSpotOperationTimeoutError:
@@ -87,7 +87,7 @@ def expected(scenario: Scenario, mode: str) -> tuple[str, type[BaseException] | 
 
 @EVERY_MODE
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-def test_the_mode_makes_no_difference(
+def test_every_mode_ends_alike(
     scenario: Scenario, mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     prepare(hubspot, scenario)
@@ -115,7 +115,7 @@ def test_the_mode_makes_no_difference(
         assert "operation" not in run.xcoms
     assert len(writes(hubspot)) == 1
     if counts_reads and scenario.reads is not None:
-        # The triggerer counts failed reads in a row anew: the one before the deferral is not among them.
+        # The triggerer starts counting failed reads at zero: the one before the deferral does not count.
         assert len(reads(hubspot)) == scenario.reads + (scenario.reads > 0 and mode == "deferrable")
     steps = {"poke": set(), "reschedule": {"up_for_reschedule"}}.get(mode, {"deferred"})
     assert {leg.state for leg in run.legs[:-1]} <= steps
@@ -132,10 +132,10 @@ FAILURES = {
 @EVERY_MODE
 @pytest.mark.parametrize(
     ("scenario", "switch"),
-    [(each, switch) for each in SCENARIOS for switch in FAILURES.get(each.name, ())],
+    [(scenario, switch) for scenario in SCENARIOS for switch in FAILURES.get(scenario.name, ())],
     ids=str,
 )
-def test_whatever_fails_is_skipped_if_so_wished(
+def test_soft_fail_and_never_fail_skip_every_failure(
     scenario: Scenario, switch: str, mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     prepare(hubspot, scenario)
@@ -146,14 +146,14 @@ def test_whatever_fails_is_skipped_if_so_wished(
         scenario.error is errors.HubSpotPollError and mode == "reschedule" and not HAS_3_3
     )
     if switch == "never_fail" and timed_out and mode != "deferrable":
-        # Airflow's own sensors are so: never_fail covers the timeout only where they are deferred.
+        # As in Airflow's own sensors: never_fail covers the timeout only in deferrable mode.
         assert (run.state, type(run.error)) == ("failed", AirflowSensorTimeout)
     else:
         assert (run.state, type(run.error)) == ("skipped", type(None))
 
 
 @EVERY_MODE
-def test_silent_fail_goes_on_reading_until_the_time_is_up(
+def test_silent_fail_reads_until_the_timeout(
     mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.processing_seconds = 0.3
@@ -168,7 +168,7 @@ def test_silent_fail_goes_on_reading_until_the_time_is_up(
 
 
 @EVERY_MODE
-def test_silent_fail_does_not_silence_what_can_never_succeed(
+def test_silent_fail_does_not_silence_permanent_errors(
     mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER)
@@ -178,7 +178,7 @@ def test_silent_fail_does_not_silence_what_can_never_succeed(
     assert (run.state, type(run.error)) == ("failed", AirflowFailException)
 
 
-def test_a_deferred_sensor_that_airflow_times_out(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_airflow_times_out_a_deferred_sensor(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(NEVER)
     for soft_fail, state in ((False, "failed"), (True, "skipped")):
         wait = sensor("deferrable", operation=submit(), soft_fail=soft_fail, task_id=f"wait_{soft_fail}")
@@ -188,13 +188,11 @@ def test_a_deferred_sensor_that_airflow_times_out(airflow: Airflow, hubspot: Sim
         assert type(leg.error) is (type(None) if soft_fail else AirflowSensorTimeout)
 
 
-# -- a handle that says it all, and handles that say nothing --
+# -- handles --
 
 
 @EVERY_MODE
-def test_a_handle_that_is_over_needs_no_read(
-    mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_a_settled_batch_needs_no_read(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     handle = submit()
     assert handle["status"] == "COMPLETE"
     run = airflow.run(sensor(mode, operation=handle))
@@ -203,13 +201,13 @@ def test_a_handle_that_is_over_needs_no_read(
 
 
 @EVERY_MODE
-def test_what_was_seen_at_the_first_look_is_not_deferred(
+def test_a_batch_settled_at_the_first_poke_is_not_deferred(
     mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER)
     handle = submit(action="update")
-    for each in INPUTS:
-        hubspot.set_limit(FROM, TO, each["category"], each["typeId"], each["maxToObjectIds"])
+    for limit_input in INPUTS:
+        hubspot.set_limit(FROM, TO, limit_input["category"], limit_input["typeId"], limit_input["maxToObjectIds"])
     run = airflow.run(sensor(mode, operation={**handle, "status_link": None}))
     assert (run.state, len(run.legs), len(reads(hubspot))) == ("success", 1, 1)
 
@@ -227,7 +225,7 @@ def test_what_was_seen_at_the_first_look_is_not_deferred(
     ],
     ids=str,
 )
-def test_what_is_no_handle_fails_at_once(
+def test_an_invalid_handle_fails_immediately(
     handle: Any, mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     run = airflow.run(sensor(mode, operation=handle, retries=3))
@@ -235,7 +233,7 @@ def test_what_is_no_handle_fails_at_once(
     assert "not the handle of a HubSpot batch operation" in str(run.error)
 
 
-def test_a_handle_that_became_none_is_told_as_such(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_the_message_says_that_the_handle_is_none(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     @task
     def forgetful() -> None:
         return None
@@ -248,11 +246,13 @@ def test_a_handle_that_became_none_is_told_as_such(airflow: Airflow, hubspot: Si
     assert "not the handle of a HubSpot batch operation" in str(run.error)
 
 
-# -- a pair and inputs in place of a handle --
+# -- a direction and inputs instead of a handle --
 
 
 @EVERY_MODE
-def test_limits_that_somebody_else_sets(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_waits_for_limits_set_by_somebody_else(
+    mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
     hubspot.settings.processing_seconds = 0.15
     submit()
     run = airflow.run(sensor(mode, from_object_type=FROM, to_object_type="0-2", inputs=INPUTS))
@@ -261,7 +261,9 @@ def test_limits_that_somebody_else_sets(mode: str, airflow: Airflow, hubspot: Si
 
 
 @EVERY_MODE
-def test_limits_that_somebody_else_removes(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_waits_for_limits_removed_by_somebody_else(
+    mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
     hubspot.set_limit(FROM, TO, "HUBSPOT_DEFINED", 279, 5)
     hubspot.settings.processing_seconds = 0.15
     gone = [{"category": "HUBSPOT_DEFINED", "typeId": 279}]
@@ -271,7 +273,7 @@ def test_limits_that_somebody_else_removes(mode: str, airflow: Airflow, hubspot:
 
 
 @EVERY_MODE
-def test_limits_that_nobody_sets(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_limits_that_nobody_sets_time_out(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.set_limit(FROM, TO, "HUBSPOT_DEFINED", 279, 50)
     run = airflow.run(sensor(mode, from_object_type=FROM, to_object_type=TO, inputs=INPUTS, timeout=0.3))
     assert (run.state, type(run.error)) == ("failed", AirflowSensorTimeout)
@@ -279,7 +281,7 @@ def test_limits_that_nobody_sets(mode: str, airflow: Airflow, hubspot: Simulator
 
 
 @EVERY_MODE
-def test_verify_waits_for_a_read_though_the_operation_is_complete(
+def test_verify_waits_for_a_read_after_complete(
     mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     handle = submit()
@@ -306,7 +308,7 @@ def test_verify_waits_for_a_read_though_the_operation_is_complete(
     ],
     ids=str,
 )
-def test_literal_mistakes_fail_the_parsing(arguments: dict[str, Any], mistake: str) -> None:
+def test_mistakes_in_literal_arguments_fail_parsing(arguments: dict[str, Any], mistake: str) -> None:
     with pytest.raises(AirflowFailException, match=mistake):
         sensor(**arguments)
 
@@ -352,7 +354,7 @@ def test_mistakes_in_templates_fail_before_any_request(airflow: Airflow, hubspot
 
 
 @EVERY_MODE
-def test_after_the_operator(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_waits_for_the_batch_of_an_operator(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.settings.processing_seconds = 0.15
     set_limits = HubSpotAssociationLimitsOperator(
         task_id="set_limits", from_object_type=FROM, to_object_type=TO, inputs=INPUTS, wait_for_completion=False
@@ -366,9 +368,7 @@ def test_after_the_operator(mode: str, airflow: Airflow, hubspot: Simulator, hub
 
 
 @EVERY_MODE
-def test_mapped_over_the_operators_of_several_pairs(
-    mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_mapped_over_mapped_operators(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.settings.processing_seconds = 0.1
     pairs = [{"from_object_type": FROM, "inputs": INPUTS}, {"from_object_type": "p_nowhere", "inputs": INPUTS}]
     set_limits = HubSpotAssociationLimitsOperator.partial(
@@ -393,13 +393,13 @@ def test_a_dag_with_the_sensor_survives_airflows_serializer(dag: DAG) -> None:
     assert restored.get_task("wait").task_type == "HubSpotAssociationLimitsSensor"
 
 
-# -- how long between two reads --
+# -- intervals --
 
 
 @pytest.mark.parametrize(
     ("waited", "shortest", "longest"), [(0.0, 4.0, 5.5), (20.0, 12.0, 15.5), (1000.0, 48.0, 60.0), (3585.0, 5.0, 15.0)]
 )
-def test_the_wait_between_reads_grows_up_to_a_maximum(
+def test_the_interval_grows_up_to_a_maximum(
     waited: float, shortest: float, longest: float, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(NEVER)
@@ -415,6 +415,11 @@ def test_the_wait_between_reads_grows_up_to_a_maximum(
     assert delays[1] <= longest
 
 
+def test_the_interval_before_the_first_poke_is_the_poke_interval() -> None:
+    wait = sensor(operation={"action": "create"}, poke_interval=7)
+    assert wait._get_next_poke_interval(0.0, lambda: 100.0, 1) == 7.0
+
+
 def test_a_fraction_of_a_second_reaches_the_trigger(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(NEVER)
     interval = timedelta(milliseconds=250)
@@ -424,17 +429,17 @@ def test_a_fraction_of_a_second_reaches_the_trigger(airflow: Airflow, hubspot: S
 
 
 @pytest.mark.parametrize("mode", ["poke", "deferrable"])
-def test_one_look_is_one_request_over_one_connection(
+def test_each_poke_sends_one_request_over_one_connection(
     mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.processing_seconds = 0.2
     handle = submit()
     hubspot.clear_requests()
     run = airflow.run(sensor(mode, operation=handle))
-    assert len({each.connection for each in hubspot.requests}) == len(run.legs[:2])
+    assert len({request.connection for request in hubspot.requests}) == len(run.legs[:2])
 
 
-def test_running_inside_dag_test_works(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_works_in_dag_test(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     handle = submit()
     hubspot.inject(method="GET", path=READS, status=503)  # the first look, after which the task is deferred
     run = airflow.run(sensor("deferrable", operation=handle, verify=True), inline=True)
@@ -442,9 +447,7 @@ def test_running_inside_dag_test_works(airflow: Airflow, hubspot: Simulator, hub
     assert run.result["applied"] == INPUTS
 
 
-def test_an_event_that_is_not_the_triggers_fails_the_sensor(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_an_unknown_event_fails_the_sensor(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(NEVER)
     wait = sensor("deferrable", operation=submit())
     deferral = airflow.leg(wait).message

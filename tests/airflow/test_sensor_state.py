@@ -1,4 +1,4 @@
-"""What a sensor knows from one process to the next, and what it tells."""
+"""The state that a sensor keeps between its processes, and its messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINKS = "*/operations/*"
 
 
 class WithoutStore(Airflow):
-    """An Airflow whose task state store fails, which leaves a task with what Airflow 3.2 has."""
+    """An Airflow whose task state store fails, so that a task has no more than on Airflow 3.2."""
 
     def _answer(self, request: Any, owner: tuple[str, int]) -> Any:
         if "/store/" in request.url.path:
@@ -79,10 +79,10 @@ def test_a_status_link_that_cannot_be_read_does_not_keep_a_verified_batch_open(
 
 
 @EVERY_MODE
-def test_the_read_that_verifies_follows_the_completion_at_once(
+def test_the_verifying_read_follows_completion_immediately(
     mode: str, any_airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
-    """With these intervals any delay before it would outlast the test."""
+    """The intervals are so long that any delay before the read would outlast the test."""
     handle = submit()
     pending = {**handle, "status": "PENDING", "results": [], "status_link": hubspot.url + "/elsewhere"}
     hubspot.inject(method="GET", path="/elsewhere", body={"status": "COMPLETE", "results": handle["results"]})
@@ -93,10 +93,10 @@ def test_the_read_that_verifies_follows_the_completion_at_once(
 
 
 def reads_of_any_path(hubspot: Simulator) -> list[str]:
-    return [each.path for each in hubspot.requests if each.method == "GET" and "account" not in each.path]
+    return [request.path for request in hubspot.requests if request.method == "GET" and "account" not in request.path]
 
 
-def test_what_a_process_has_learned_reaches_the_next(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_the_state_of_a_process_reaches_the_next(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(SLOW)
     handle = submit()
     hubspot.inject(method="GET", path="*/companies", body={"results": []}, times=3)
@@ -119,6 +119,12 @@ def test_a_stored_state_of_another_batch_is_not_used(airflow: Airflow, hubspot: 
     assert airflow.leg(wait, is_new_try=False).state == "up_for_reschedule"
 
 
+def test_a_deferrable_sensor_stores_no_state(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    vars(hubspot.settings).update(NEVER)
+    assert airflow.leg(sensor("deferrable", operation=submit())).state == "deferred"
+    assert airflow.store == {}
+
+
 @pytest.mark.parametrize("state", [7, "x", {}, {"operation": {}}, {"operation": None, "failures": 1}], ids=str)
 def test_a_stored_state_that_cannot_be_read_is_ignored(
     state: Any, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
@@ -138,15 +144,15 @@ def test_a_stored_state_that_cannot_be_read_is_ignored(
 def test_one_rejected_token_does_not_end_a_wait(
     mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
-    """HubSpot sometimes rejects a valid token; the process that meets it may have read nothing before."""
+    """HubSpot sometimes rejects a valid token, even at the first read of a process."""
     vars(hubspot.settings).update(NEVER)
     wait = sensor(mode, operation={**submit(action="update"), "status_link": None})
     first = airflow.leg(wait)
     if mode == "poke" or (mode == "reschedule" and not HAS_3_3):
         return
     hubspot.inject(method="GET", path=READS, status=401, times=1)
-    for each in INPUTS:
-        hubspot.set_limit(FROM, TO, each["category"], each["typeId"], each["maxToObjectIds"])
+    for limit_input in INPUTS:
+        hubspot.set_limit(FROM, TO, limit_input["category"], limit_input["typeId"], limit_input["maxToObjectIds"])
     if mode == "deferrable":
         assert airflow.run_trigger(first.message)["outcome"] == "over"
     else:
@@ -184,7 +190,7 @@ def test_a_limit_that_hubspot_changed_ends_the_wait(
 
 
 def changed_by_hubspot(hubspot: Simulator) -> dict[str, Any]:
-    """Return the handle of a batch that asked for 5, and of which HubSpot says that it set 3."""
+    """Return the handle of a batch that asked for 5, where HubSpot answered that it set 3."""
     handle = submit("update", INPUTS[:1])
     hubspot.set_limit(FROM, TO, "HUBSPOT_DEFINED", 279, 3)
     row = {"category": "HUBSPOT_DEFINED", "typeId": 279, "userEnforcedMaxToObjectIds": 3}
@@ -201,7 +207,7 @@ def test_an_old_limit_that_reads_still_show_does_not_end_the_wait(
     assert run.state == "success"
 
 
-# -- what it tells --
+# -- messages --
 
 
 @EVERY_MODE
@@ -212,19 +218,19 @@ def test_a_timeout_says_what_is_missing(
     hubspot.set_limit(FROM, TO, "HUBSPOT_DEFINED", 279, 3)
     wait = sensor(mode, from_object_type=FROM, to_object_type=TO, inputs=INPUTS[:1], timeout=0.2, soft_fail=soft_fail)
     run = airflow.run(wait)
-    told = (
+    expected = (
         "The limits contacts -> companies (connection hubspot_default) were not settled within 0.2 s"
         " (status PENDING): HUBSPOT_DEFINED 279: is 3, should be 5."
     )
     if soft_fail:
         assert run.state == "skipped"
-        assert told in capsys.readouterr().out
+        assert expected in capsys.readouterr().out
     else:
         assert (run.state, type(run.error)) == ("failed", AirflowSensorTimeout)
-        assert str(run.error).startswith(told)
+        assert str(run.error).startswith(expected)
 
 
-def test_the_log_says_what_is_waited_for_and_each_change(
+def test_the_log_names_the_batch_and_each_change(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str, capsys: Any
 ) -> None:
     vars(hubspot.settings).update(SLOW)
@@ -238,19 +244,21 @@ def test_the_log_says_what_is_waited_for_and_each_change(
     assert "to COMPLETE after" in log
 
 
-def test_the_triggers_log_says_the_same(
+def test_the_log_of_the_trigger_says_the_same(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     vars(hubspot.settings).update(SLOW)
     with caplog.at_level(logging.INFO):
         airflow.run(sensor("deferrable", operation=submit(inputs=INPUTS[:1])))
-    told = [each.getMessage() for each in caplog.records if each.name == "airflow_provider_hubassoc.triggers"]
-    assert told[0].startswith("Waiting for the create batch for contacts -> companies")
-    assert any("to COMPLETE after" in each for each in told)
-    assert len(told) <= 4
+    messages = [record.getMessage() for record in caplog.records if record.name == "airflow_provider_hubassoc.triggers"]
+    assert messages[0].startswith("Waiting for the create batch for contacts -> companies")
+    assert any("to COMPLETE after" in message for message in messages)
+    assert len(messages) <= 4
 
 
-def test_a_wait_that_no_triggerer_ended_says_so(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_the_message_says_that_no_triggerer_ended_the_wait(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
     vars(hubspot.settings).update(NEVER)
     wait = sensor("deferrable", operation=submit())
     airflow.leg(wait)
@@ -263,14 +271,16 @@ def test_a_wait_that_no_triggerer_ended_says_so(airflow: Airflow, hubspot: Simul
 
 
 @EVERY_MODE
-def test_the_text_of_a_handle_is_a_handle(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_a_handle_may_be_text(mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     vars(hubspot.settings).update(SLOW)
     with DAG("text", params={"handle": Param(submit(), type="object")}):
         wait = sensor(mode, operation="{{ params.handle }}")
     assert airflow.run(wait).state == "success"
 
 
-def test_another_text_names_the_two_ways(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_other_text_is_an_error_that_says_how_to_pass_a_handle(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
     run = airflow.run(sensor(operation="{{ 'PENDING' }}", retries=3))
     assert run.state == "failed"
     assert all(words in str(run.error) for words in ("operation: ", "task.output", "render_template_as_native_obj"))
@@ -322,7 +332,7 @@ def test_an_argument_may_come_from_a_task(airflow: Airflow, hubspot: Simulator, 
         ("timeout", True),
     ],
 )
-def test_a_wrong_argument_is_named_when_the_dag_is_parsed(argument: str, value: Any) -> None:
+def test_a_wrong_argument_is_named_at_parse_time(argument: str, value: Any) -> None:
     with pytest.raises(AirflowFailException, match=argument):
         sensor(operation={"action": "create"}, **{argument: value})
 
@@ -338,9 +348,9 @@ def test_a_wrong_template_is_named_before_any_request(
     assert isinstance(run.error, AirflowException)
 
 
-def test_blanks_around_names_do_not_matter(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
-    for each in INPUTS:
-        hubspot.set_limit(FROM, TO, each["category"], each["typeId"], each["maxToObjectIds"])
+def test_white_space_around_names_is_ignored(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+    for limit_input in INPUTS:
+        hubspot.set_limit(FROM, TO, limit_input["category"], limit_input["typeId"], limit_input["maxToObjectIds"])
     wait = sensor(
         from_object_type=f" {FROM}\n", to_object_type=f"{TO} ", inputs=INPUTS, hubspot_conn_id=f" {hubspot_conn}\n"
     )

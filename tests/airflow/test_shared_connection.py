@@ -1,4 +1,4 @@
-"""What the waits of one triggerer share: one client, one read of a direction at a time, one look at the connection."""
+"""What the waits of one triggerer share: the client, the reads of a direction, and the connection."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.shared_connection import shared_connection
 from airflow_provider_hubassoc.simulator import Simulator
+from tests.airflow.test_trigger import connections_to
 from tests.support.airflow_in_memory import Airflow
 from tests.support.scenarios import reads
 
@@ -55,7 +56,7 @@ async def until(condition: Callable[[], object]) -> None:
     await asyncio.wait_for(look(), 20)
 
 
-async def test_waits_for_one_direction_need_no_more_reads_than_one(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_waits_for_one_direction_share_reads(airflow: Airflow, hubspot: Simulator) -> None:
     spellings = [("contacts", "companies"), ("0-1", "0-2"), ("CONTACT", "company")]
     waits = [wait_for(pair=spellings[n % 3]) for n in range(60)]
     with airflow.triggerer():
@@ -69,24 +70,24 @@ async def test_waits_for_one_direction_need_no_more_reads_than_one(airflow: Airf
     gaps = [later.received_at - earlier.received_at for earlier, later in pairwise(hubspot.requests)]
     assert min(gaps) > 0.25, gaps
     assert airflow.asked_for_connections == ["hubspot_default"]
-    assert len({each.connection for each in hubspot.requests}) == 1
+    assert len({request.connection for request in hubspot.requests}) == 1
 
 
-async def test_each_direction_is_read_on_its_own(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_each_direction_is_read_separately(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit("companies", "contacts", HUBSPOT, 280, 5)
-    there, back = wait_for(timeout=1.0), wait_for(280, pair=("companies", "contacts"))
+    forward, backward = wait_for(timeout=1.0), wait_for(280, pair=("companies", "contacts"))
     with airflow.triggerer():
-        await watch(back)
+        await watch(backward)
         with pytest.raises(errors.HubSpotOperationTimeoutError):
-            await watch(there)
-    assert back.operation.has_succeeded
-    assert not there.operation.is_over
+            await watch(forward)
+    assert backward.operation.has_succeeded
+    assert not forward.operation.is_over
 
 
 async def test_a_read_that_began_before_a_wait_does_not_end_it(airflow: Airflow, hubspot: Simulator) -> None:
-    """The limit is what is asked for, then another, then set: only a read from now on knows which."""
+    """The limit is as asked for when the read begins, and is changed before the wait begins."""
     hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
-    hubspot.inject(method="GET", delay=0.5, after=True)  # it shows what was there when it came in
+    hubspot.inject(method="GET", delay=0.5, after=True)  # the answer shows the state at the time of the request
     early, late = wait_for(limit=7, poll_interval=0.05), wait_for(poll_interval=0.05, timeout=1.5)
     with airflow.triggerer():
         watching = asyncio.ensure_future(watch(early))
@@ -99,7 +100,28 @@ async def test_a_read_that_began_before_a_wait_does_not_end_it(airflow: Airflow,
     assert late.operation.in_force == []
 
 
-async def test_a_failed_read_counts_for_those_alone_who_were_due(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_read_that_began_before_completion_does_not_verify(airflow: Airflow, hubspot: Simulator) -> None:
+    """The limit is changed between the begin of a shared read and the completion of the batch."""
+    hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
+    results = [{"category": HUBSPOT, "typeId": 279, "maxToObjectIds": 5}]
+    hubspot.inject(method="GET", path="/status", body={"status": "COMPLETE", "results": results})
+    hubspot.inject(method="GET", path="*/contacts/companies", delay=1.0, after=True)
+    reader, verifier = wait_for(limit=7, poll_interval=0.1), wait_for(poll_interval=0.5, timeout=2.0)
+    handle = {**verifier.operation.to_dict(), "status": "PENDING", "verify": True}
+    verifier.operation = BatchOperation.from_dict({**handle, "status_link": f"{hubspot.url}/status"})
+    with airflow.triggerer():
+        verifying, reading = asyncio.ensure_future(watch(verifier)), asyncio.ensure_future(watch(reader))
+        await until(lambda: reads(hubspot))
+        await asyncio.sleep(0.1)
+        hubspot.set_limit(*PAIR, HUBSPOT, 279, 9)
+        with pytest.raises(errors.HubSpotOperationTimeoutError):
+            await verifying
+        reading.cancel()
+    assert verifier.operation.in_force == []
+    assert "/status" in {request.path for request in hubspot.requests}
+
+
+async def test_a_failed_read_counts_only_for_waits_that_are_due(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.inject(method="GET", status=503, times=3)
     patient = wait_for(poll_interval=1.5, max_poll_interval=1.5)
     hasty = wait_for(poll_interval=0.05, max_poll_interval=0.05, max_poll_failures=3)
@@ -113,16 +135,25 @@ async def test_a_failed_read_counts_for_those_alone_who_were_due(airflow: Airflo
     assert patient.operation.has_succeeded
 
 
-async def test_waits_need_no_more_reads_than_one_while_hubspot_is_down(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_permanent_error_ends_all_waits_immediately(airflow: Airflow, hubspot: Simulator) -> None:
+    hubspot.inject(method="GET", status=403)
+    waits = [wait_for(poll_interval=0.1), wait_for(poll_interval=60.0, max_poll_interval=60.0, timeout=100.0)]
+    with airflow.triggerer():
+        ends = await asyncio.wait_for(asyncio.gather(*map(watch, waits), return_exceptions=True), 30)
+    assert [type(end) for end in ends] == [errors.HubSpotMissingScopesError] * 2
+    assert len(reads(hubspot)) == 1
+
+
+async def test_waits_share_failed_reads_while_hubspot_is_down(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.inject(method="GET", status=503, times=10_000)
     waits = [wait_for(poll_interval=0.2 + n / 1000, max_poll_failures=3) for n in range(100)]
     with airflow.triggerer():
         ends = await asyncio.gather(*map(watch, waits), return_exceptions=True)
-    assert [type(each) for each in ends] == [errors.HubSpotPollError] * 100
+    assert [type(end) for end in ends] == [errors.HubSpotPollError] * 100
     assert len(hubspot.requests) <= 6, len(hubspot.requests)
 
 
-async def test_who_is_cancelled_takes_no_read_from_the_others(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_cancelled_wait_does_not_cancel_a_shared_read(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
     hubspot.inject(method="GET", delay=0.5)
     first, second = wait_for(poll_interval=0.01), wait_for(poll_interval=0.1)
@@ -137,23 +168,23 @@ async def test_who_is_cancelled_takes_no_read_from_the_others(airflow: Airflow, 
     assert len(reads(hubspot)) == 1
 
 
-async def test_what_hubspot_puts_off_is_put_off_for_all(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_pause_requested_by_hubspot_holds_for_all_waits(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.inject(method="GET", status=429, headers={"Retry-After": "1"})
     pairs = [PAIR, ("companies", "contacts"), ("deals", "contacts"), ("tickets", "contacts")]
     waits = [wait_for(1, pair=pair, poll_interval=0.1 + n / 20, timeout=2.5) for n, pair in enumerate(pairs)]
     with airflow.triggerer():
         ends = await asyncio.gather(*map(watch, waits), return_exceptions=True)
-    assert [type(each) for each in ends] == [errors.HubSpotOperationTimeoutError] * 4
+    assert [type(end) for end in ends] == [errors.HubSpotOperationTimeoutError] * 4
     refused, *later = hubspot.requests
     assert refused.status == 429
     assert later
-    assert min(each.received_at for each in later) >= refused.received_at + 1
+    assert min(request.received_at for request in later) >= refused.received_at + 1
 
 
-# -- one portal does not delay another --
+# -- portals do not delay each other --
 
 
-async def test_a_portal_that_never_answers_delays_no_other(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_portal_that_never_answers_does_not_delay_others(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
     names = ["companies", "contacts", "deals", "tickets", "calls", "emails", "meetings", "notes", "tasks"]
     with airflow.triggerer(), socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
@@ -165,9 +196,9 @@ async def test_a_portal_that_never_answers_delays_no_other(airflow: Airflow, hub
         await asyncio.sleep(0.3)  # until the slow portal has all the threads it can get
         fast = wait_for(poll_interval=0.01)
         await asyncio.wait_for(watch(fast), 10)
-        assert not any(each.done() for each in slow)
-        for each in slow:
-            each.cancel()
+        assert not any(task.done() for task in slow)
+        for task in slow:
+            task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
     assert fast.operation.has_succeeded
 
@@ -175,7 +206,7 @@ async def test_a_portal_that_never_answers_delays_no_other(airflow: Airflow, hub
 # -- the connection --
 
 
-async def test_a_token_that_was_rotated_is_picked_up(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_rotated_token_is_picked_up(airflow: Airflow, hubspot: Simulator) -> None:
     old = hubspot.issue_token()
     airflow.connections["hubspot_default"]["password"] = old
     wait = wait_for()
@@ -188,10 +219,10 @@ async def test_a_token_that_was_rotated_is_picked_up(airflow: Airflow, hubspot: 
         await watching
     assert wait.operation.has_succeeded
     assert wait.failures == 0
-    assert 1 <= [each.status for each in hubspot.requests].count(401) <= 2  # the client tries once more
+    assert 1 <= [request.status for request in hubspot.requests].count(401) <= 2  # the client tries once more
 
 
-async def test_a_token_that_was_revoked_ends_all_waits(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_revoked_token_ends_all_waits(airflow: Airflow, hubspot: Simulator) -> None:
     token = hubspot.issue_token()
     airflow.connections["hubspot_default"]["password"] = token
     with airflow.triggerer():
@@ -199,11 +230,11 @@ async def test_a_token_that_was_revoked_ends_all_waits(airflow: Airflow, hubspot
         await until(lambda: reads(hubspot))
         hubspot.revoke(token)
         ends = await watching
-    assert {type(each) for each in ends} <= {errors.HubSpotAuthenticationError, errors.HubSpotPollError}
-    assert 2 <= [each.status for each in hubspot.requests].count(401) <= 10
+    assert {type(end) for end in ends} <= {errors.HubSpotAuthenticationError, errors.HubSpotPollError}
+    assert 2 <= [request.status for request in hubspot.requests].count(401) <= 10
 
 
-async def test_the_connection_is_read_again_now_and_then(
+async def test_an_old_connection_is_read_again(
     airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_connection_module, "_CONNECTION_SECONDS", 0.0)
@@ -212,13 +243,26 @@ async def test_the_connection_is_read_again_now_and_then(
         moved.set_limit(*PAIR, HUBSPOT, 279, 5)
         watching = asyncio.ensure_future(watch(wait))
         await until(lambda: len(reads(hubspot)) > 2)
-        assert len({each.connection for each in hubspot.requests}) == 1  # it was as before
+        assert len({request.connection for request in hubspot.requests}) == 1  # it was as before
         airflow.connections["hubspot_default"]["host"] = moved.url
         await watching
     assert wait.operation.has_succeeded
 
 
-async def test_a_connection_that_cannot_be_read_again_stays_as_it_was(
+async def test_a_changed_connection_replaces_the_client_and_the_portal_id(
+    airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_connection_module, "_CONNECTION_SECONDS", 0.0)
+    with airflow.triggerer(), Simulator(portal_id=999) as moved:
+        async with shared_connection("hubspot_default") as shared:
+            assert await shared.portal_id() == hubspot.portal_id
+            airflow.connections["hubspot_default"]["host"] = moved.url
+            await shared.call(lambda client: client.get_all_limits())
+            assert await shared.portal_id() == 999
+            assert connections_to(hubspot) == 0
+
+
+async def test_a_connection_that_cannot_be_read_again_is_kept(
     airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_connection_module, "_CONNECTION_SECONDS", 0.0)
@@ -232,7 +276,7 @@ async def test_a_connection_that_cannot_be_read_again_stays_as_it_was(
     assert wait.operation.has_succeeded
 
 
-async def test_a_connection_that_is_not_there_yet_is_looked_for_again(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_missing_connection_is_read_again(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
     kept = dict(airflow.connections)
     airflow.connections.clear()
@@ -245,10 +289,10 @@ async def test_a_connection_that_is_not_there_yet_is_looked_for_again(airflow: A
     assert wait.operation.has_succeeded
 
 
-async def test_the_last_one_closes_the_network_connection(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_the_last_wait_closes_the_network_connection(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
     with airflow.triggerer():
         for _ in range(2):
             await asyncio.gather(watch(wait_for()), watch(wait_for()))
     assert shared_connection_module._CONNECTIONS[asyncio.get_running_loop()] == {}
-    assert len({each.connection for each in hubspot.requests}) == 2
+    assert len({request.connection for request in hubspot.requests}) == 2

@@ -1,4 +1,4 @@
-"""Waits in a triggerer whose token HubSpot rejects for a moment, or that is rotated."""
+"""Waits in a triggerer whose token is rejected temporarily or rotated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def airflow(hubspot: Simulator) -> Airflow:
 
 
 def statuses(hubspot: Simulator) -> list[int | None]:
-    return [each.status for each in hubspot.requests]
+    return [request.status for request in hubspot.requests]
 
 
 async def test_one_rejection_after_a_read_does_not_fail_the_next(airflow: Airflow, hubspot: Simulator) -> None:
@@ -38,7 +38,7 @@ async def test_one_rejection_after_a_read_does_not_fail_the_next(airflow: Airflo
 
 
 async def test_one_rejection_of_the_first_read_does_not_end_the_wait(airflow: Airflow, hubspot: Simulator) -> None:
-    """The worker has sent the batch with the same token, so it is known to be good."""
+    """The worker has sent the batch with the same token, so the token is known to be valid."""
     hubspot.set_limit(*PAIR, HUBSPOT, 279, 5)
     hubspot.inject(status=401)
     wait = wait_for(token_worked=True)
@@ -48,7 +48,7 @@ async def test_one_rejection_of_the_first_read_does_not_end_the_wait(airflow: Ai
     assert statuses(hubspot) == [401, 200]
 
 
-async def test_a_token_that_never_worked_ends_the_wait_at_once(airflow: Airflow, hubspot: Simulator) -> None:
+async def test_a_token_that_never_worked_ends_the_wait_immediately(airflow: Airflow, hubspot: Simulator) -> None:
     airflow.connections["hubspot_default"]["password"] = "pat-na1-wrong-0815"
     with airflow.triggerer(), pytest.raises(errors.HubSpotAuthenticationError) as raised:
         await watch(wait_for())

@@ -1,4 +1,4 @@
-"""A sync that ends before its time, by a kill or by its execution_timeout, loses neither its event nor its report."""
+"""A sync that is killed or runs into its execution_timeout loses neither its asset event nor its report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sync(**arguments: Any) -> HubSpotAssociationLimitsSyncOperator:
 
 
 def texts(entries: list[dict[str, Any]]) -> list[str]:
-    return sorted(each["text"] for each in entries)
+    return sorted(item["text"] for item in entries)
 
 
 def events(run: Try) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def events(run: Try) -> list[dict[str, Any]]:
 
 
 def killed_while_verifying(airflow: Airflow, hubspot: Simulator, task: Any) -> Leg:
-    """Kill a task when the portal has everything and no read shows it yet; later reads do."""
+    """Kill a task when the portal has all changes and no read shows them yet."""
 
     def has_everything() -> bool:
         return len(limits := hubspot.limits()) == 3 and PRIMARY_COMPANY not in limits
@@ -71,7 +71,7 @@ def killed_while_verifying(airflow: Airflow, hubspot: Simulator, task: Any) -> L
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
-def test_the_retry_of_a_killed_sync_tells_every_change(
+def test_the_retry_of_a_killed_sync_reports_every_change(
     deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.set_limit(*PRIMARY_COMPANY, 1)
@@ -87,7 +87,7 @@ def test_the_retry_of_a_killed_sync_tells_every_change(
     (event,) = events(run)
     assert texts(event["extra"]["applied"]) == expected
     assert airflow.store == {}
-    third = airflow.run(task, try_number=3)  # cleared and run again: nothing is told twice
+    third = airflow.run(task, try_number=3)  # cleared and run again: nothing is reported twice
     assert (third.result["changed"], events(third)) == (False, [])
 
 
@@ -95,10 +95,10 @@ def _named(plan: dict[str, Any]) -> list[dict[str, Any]]:
     from airflow_provider_hubassoc.limits.plan import Plan
 
     parsed = Plan.from_json(plan)
-    return [{"text": str(each)} for each in (*parsed.new_labels, *parsed.writes)]
+    return [{"text": str(item)} for item in (*parsed.new_labels, *parsed.writes)]
 
 
-def test_the_retry_of_a_killed_approved_plan_tells_every_change(
+def test_the_retry_of_a_killed_approved_plan_reports_every_change(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.set_limit(*PRIMARY_COMPANY, 1)
@@ -113,7 +113,7 @@ def test_the_retry_of_a_killed_approved_plan_tells_every_change(
     assert texts(event["extra"]["applied"]) == texts(_named(plan))
 
 
-def test_a_change_that_a_killed_sync_did_not_make_is_told_once(
+def test_a_change_that_a_killed_sync_did_not_make_is_reported_once(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.inject(
@@ -147,11 +147,11 @@ with DAG("dag"):
     task = HubSpotAssociationLimitsSyncOperator(task_id="sync", **json.loads(sys.argv[2]))
 Airflow(store=Database()).leg(task)
 """
-"""A worker whose task state is still there when it has been killed."""
+"""A worker whose task state survives when it is killed."""
 
 
 @pytest.mark.parametrize("moment", ["between two writes", "while verifying"])
-def test_the_retry_after_a_worker_died_tells_every_change(
+def test_the_retry_after_a_worker_died_reports_every_change(
     moment: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str, tmp_path: Path
 ) -> None:
     arguments = {"config": CONFIG, "retries": 2, "max_concurrency": 1, "verify_timeout": FOR_EVER}
@@ -182,7 +182,7 @@ def test_the_retry_after_a_worker_died_tells_every_change(
 # -- execution_timeout --
 
 
-def test_the_report_of_a_sync_whose_time_is_up_has_what_was_applied(
+def test_the_report_of_a_sync_that_timed_out_has_its_applied_changes(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.stale_seconds = FOR_EVER
@@ -195,7 +195,7 @@ def test_the_report_of_a_sync_whose_time_is_up_has_what_was_applied(
     assert (report["ok"], report["settled"]) == (False, False)
 
 
-def test_a_request_without_an_answer_is_not_told_as_not_attempted(
+def test_an_unanswered_request_is_not_reported_as_not_attempted(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.inject(
@@ -207,16 +207,14 @@ def test_a_request_without_an_answer_is_not_told_as_not_attempted(
 
     assert type(leg.error) is AirflowTaskTimeout
     report = airflow.xcoms_of("sync")["report"]
-    told = {each["text"]: status for status in STATUSES for each in report[status]}
-    assert sum(len(report[status]) for status in STATUSES) == len(told) == 4
-    assert told["contacts -> companies (unlabeled) unlimited -> 5"] == "unconfirmed"
-    assert told["deals -> contacts (unlabeled) unlimited -> 10"] == "not_attempted"
-    assert told['deals -> contacts label "Champion" (inverse "Championed by")'] == "applied"
+    outcomes = {item["text"]: status for status in STATUSES for item in report[status]}
+    assert sum(len(report[status]) for status in STATUSES) == len(outcomes) == 4
+    assert outcomes["contacts -> companies (unlabeled) unlimited -> 5"] == "unconfirmed"
+    assert outcomes["deals -> contacts (unlabeled) unlimited -> 10"] == "not_attempted"
+    assert outcomes['deals -> contacts label "Champion" (inverse "Championed by")'] == "applied"
 
 
-def test_labels_that_were_made_before_the_time_was_up_are_told(
-    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
-) -> None:
+def test_labels_created_before_a_timeout_are_reported(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     labels = {name: {"create_missing": True, "limit": 1} for name in ("Ally", "Buyer")}
     config = declare(association("deals", "contacts", labels=labels))
     hubspot.inject(method="POST", path="*/labels", times=1, delay=0)

@@ -1,4 +1,4 @@
-"""What the sync operator does at HubSpot, and what it tells Airflow and the user."""
+"""The sync operator: its requests, its XComs, its asset event and its errors."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from airflow_provider_hubassoc.limits.inputs import LimitInputsError
 from airflow_provider_hubassoc.limits.plan import StalePlanError
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsSyncOperator
 from airflow_provider_hubassoc.simulator import Simulator
+from airflow_provider_hubassoc.templating import InvalidArgumentsError
 from tests.support.airflow_in_memory import HAS_3_3, Airflow, Try
 from tests.support.portal import HUBSPOT, USER, association, declare, writes
 
@@ -54,13 +55,13 @@ def sync(**arguments: Any) -> HubSpotAssociationLimitsSyncOperator:
 
 @pytest.fixture
 def impatient(hubspot: Simulator, hubspot_conn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the client ask only once, where its patience would only make a test slow."""
+    """Let the client send each request only once, where its retries would only make a test slow."""
     value: dict[str, Any] = {"conn_type": "hubspot", "host": hubspot.url, "password": hubspot.token}
     monkeypatch.setenv("AIRFLOW_CONN_HUBSPOT_DEFAULT", json.dumps({**value, "extra": {"max_retries": 0}}))
 
 
-def told(run: Try) -> list[dict[str, Any]]:
-    """Return the asset events that the end of a task has reported."""
+def asset_events(run: Try) -> list[dict[str, Any]]:
+    """Return the asset events that a task reported when it ended."""
     events: list[dict[str, Any]] = run.end.reported.get("outlet_events", [])
     return events
 
@@ -129,16 +130,24 @@ def test_an_explicit_portal_that_the_file_lacks_is_refused(
     portal: Any, mode: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     over = {"portals": {"hubspot_emea": {"associations": [association("deals", "contacts", limit=2)]}}}
-    run = airflow.run(sync(config={**CONFIG, **over}, portal=portal, mode=mode, retries=3))
+    run = airflow.run(sync(config=json.dumps({**CONFIG, **over}), portal=portal, mode=mode, retries=3))
     assert (run.state, writes(hubspot)) == ("failed", [])
     assert "hubspot_emea" in str(run.error)
     assert isinstance(run.error, ConfigError if HAS_3_3 else AirflowFailException)
 
 
+def test_a_literal_portal_that_a_literal_file_lacks_fails_the_parsing() -> None:
+    config = {**CONFIG, "portals": {"hubspot_emea": {"associations": [association("deals", "contacts", limit=2)]}}}
+    with pytest.raises(InvalidArgumentsError, match=r"the file has no such portal; it has .hubspot_emea"):
+        sync(config=config, portal="hubspot_apac")
+    sync(task_id="known", config=config, portal="hubspot_emea")
+    sync(task_id="template", config=config, portal="{{ params.portal }}")
+
+
 # -- what it does ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_in_xcom_and_in_the_asset_event(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_the_xcoms_and_the_asset_event_of_a_sync(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     run = airflow.run(sync())
 
     assert run.xcoms["plan"]["portal_id"] == hubspot.portal_id
@@ -146,15 +155,17 @@ def test_what_is_in_xcom_and_in_the_asset_event(airflow: Airflow, hubspot: Simul
     assert "| create | contacts -> companies | (unlabeled) | unlimited | 5 |" in run.xcoms["plan_markdown"]
     assert run.result == {"changed": True, **run.xcoms["report"]}
     assert run.result["summary"] == "Applied 3 of 3. Settled."
-    (event,) = told(run)
+    (event,) = asset_events(run)
     assert event["dest_asset_key"]["uri"] == f"hubspot://{hubspot.portal_id}/association-limits"
     assert event["source_alias_name"] == "hubspot_association_limits"
     assert event["extra"] == {"applied": run.result["applied"]}
-    kept = (airflow.pushes, airflow.store, airflow.rendered, run.events, told(run))
+    kept = (airflow.pushes, airflow.store, airflow.rendered, run.events, asset_events(run))
     assert hubspot.token not in repr(kept)
 
 
-def test_a_second_run_writes_nothing_and_tells_nobody(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_a_second_run_writes_nothing_and_adds_no_asset_event(
+    airflow: Airflow, hubspot: Simulator, hubspot_conn: str
+) -> None:
     airflow.run(sync(task_id="first"))
     hubspot.clear_requests()
 
@@ -162,12 +173,12 @@ def test_a_second_run_writes_nothing_and_tells_nobody(airflow: Airflow, hubspot:
 
     assert writes(hubspot) == []
     assert (run.result["changed"], run.result["summary"]) == (False, "Nothing to apply.")
-    assert told(run) == []
+    assert asset_events(run) == []
     assert [leg.state for leg in run.legs] == ["success"]
 
 
 @WAYS
-def test_both_ways_to_verify_return_the_same(
+def test_worker_and_triggerer_verify_alike(
     deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.stale_seconds = 0.3
@@ -176,7 +187,7 @@ def test_both_ways_to_verify_return_the_same(
 
     assert [leg.state for leg in run.legs] == (["deferred"] if deferrable else []) + ["success"]
     result = run.result
-    assert [(each["from_object_type"], each["label"], each["target"]) for each in result.pop("applied")] == [
+    assert [(change["from_object_type"], change["label"], change["target"]) for change in result.pop("applied")] == [
         ("contacts", None, 5),
         ("contacts", "Billing Contact", 1),
         ("deals", None, 10),
@@ -196,7 +207,7 @@ def test_both_ways_to_verify_return_the_same(
         "portal_id": hubspot.portal_id,
         "applied_by_earlier_tries": [],
     }
-    assert len(told(run)) == 1
+    assert len(asset_events(run)) == 1
 
 
 def test_without_verification_nothing_is_read_after_the_writes(
@@ -206,11 +217,11 @@ def test_without_verification_nothing_is_read_after_the_writes(
 
     assert run.result["settled"] is None
     assert [leg.state for leg in run.legs] == ["success"]
-    assert all(each.method == "POST" for each in hubspot.requests[-2:])
+    assert all(request.method == "POST" for request in hubspot.requests[-2:])
 
 
 @WAYS
-def test_what_does_not_settle_fails_to_be_tried_again(
+def test_limits_that_do_not_settle_fail_the_task_with_retries(
     deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.stale_seconds = 1000
@@ -225,7 +236,7 @@ def test_what_does_not_settle_fails_to_be_tried_again(
 
 
 @WAYS
-def test_reads_that_fail_are_no_failed_writes(
+def test_failed_reads_do_not_count_as_failed_writes(
     deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     hubspot.settings.stale_seconds = 1000
@@ -246,7 +257,7 @@ def test_reads_that_fail_are_no_failed_writes(
 
 @WAYS
 @pytest.mark.usefixtures("impatient")
-def test_what_was_never_answered_is_looked_for(deferrable: bool, airflow: Airflow, hubspot: Simulator) -> None:
+def test_unanswered_writes_are_verified_by_a_read(deferrable: bool, airflow: Airflow, hubspot: Simulator) -> None:
     # The portal carries the batch out, but no answer comes.
     hubspot.inject(method="POST", path="*/deals/contacts/batch/*", reset=True, after=True, times=99)
 
@@ -311,7 +322,7 @@ def test_planning_never_writes(airflow: Airflow, hubspot: Simulator, hubspot_con
     run = airflow.run(sync(mode="plan", prune=True, create_missing_labels=True))
 
     assert run.error is None
-    assert all(each.method == "GET" for each in hubspot.requests)
+    assert all(request.method == "GET" for request in hubspot.requests)
     assert run.result == {
         "summary": "Plan: 3 to create, 0 to update, 1 to purge. 0 unchanged, 0 unmanaged.",
         "portal_id": hubspot.portal_id,
@@ -319,7 +330,7 @@ def test_planning_never_writes(airflow: Airflow, hubspot: Simulator, hubspot_con
         "has_changes": True,
         "counts": {"create": 3, "update": 0, "purge": 1, "unchanged": 0, "unmanaged": 0},
     }
-    assert told(run) == []
+    assert asset_events(run) == []
 
 
 def test_fail_on_drift(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
@@ -329,7 +340,7 @@ def test_fail_on_drift(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) 
     assert "3 to create" in str(drifted.error)
     assert len(drifted.xcoms["plan"]["changes"]) == 3  # to be seen all the same
     assert writes(hubspot) == []
-    assert airflow.run(sync(task_id="mend")).error is None
+    assert airflow.run(sync(task_id="rest")).error is None
     assert airflow.run(sync(mode="plan", fail_on_drift=True)).state == "success"
 
 
@@ -343,7 +354,7 @@ def hand_over(airflow: Airflow, form: str = "plan") -> HubSpotAssociationLimitsS
 
 
 @pytest.mark.parametrize("form", ["XCom", "text"])
-def test_a_plan_is_handed_over(form: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_a_plan_is_passed_to_another_task(form: str, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     apply = hand_over(airflow, form)
     hubspot.set_limit("0-5", "0-1", HUBSPOT, 16, 9)  # none of the plan's business
 
@@ -353,7 +364,7 @@ def test_a_plan_is_handed_over(form: str, airflow: Airflow, hubspot: Simulator, 
     assert hubspot.limits() == {**IN_FORCE, ("0-5", "0-1", HUBSPOT, 16): 9}
 
 
-def test_a_plan_cut_off_in_the_middle_goes_on(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_an_interrupted_plan_continues(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     apply = hand_over(airflow)
     hubspot.set_limit(*DEAL_TO_CONTACT, 10)  # as planned
 
@@ -392,7 +403,7 @@ def test_a_plan_of_another_portal_is_refused(
 @pytest.mark.parametrize(
     "plan", [{"changes": 1}, "no plan", "[]", {"version": 2}, {}, {"summary": "Applied 1 of 1.", "ok": True}, CONFIG]
 )
-def test_what_is_no_plan_is_refused(plan: Any, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_data_that_is_not_a_plan_is_refused(plan: Any, airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     run = airflow.run(sync(plan=plan))
 
     assert_permanent(run, LimitInputsError)
@@ -411,8 +422,8 @@ def test_what_is_no_plan_is_refused(plan: Any, airflow: Airflow, hubspot: Simula
         ({"mode": "destroy"}, ["mode: must be apply or plan, got 'destroy'"]),
         ({"plan": {}, "config": CONFIG}, ["config, plan: pass exactly one of them"]),
         ({"plan": None, "config": None}, ["config, plan: pass exactly one of them"]),
-        ({"plan": {}, "mode": "plan"}, ["plan: is for applying"]),
-        ({"fail_on_drift": True}, ["fail_on_drift: is for mode='plan'"]),
+        ({"plan": {}, "mode": "plan"}, ["plan: cannot be used with mode='plan'"]),
+        ({"fail_on_drift": True}, ["fail_on_drift: can only be used with mode='plan'"]),
         ({"max_concurrency": 0}, ["max_concurrency"]),
         ({"verify_timeout": -1}, ["verify_timeout"]),
     ],
@@ -420,7 +431,7 @@ def test_what_is_no_plan_is_refused(plan: Any, airflow: Airflow, hubspot: Simula
 def test_literal_mistakes_fail_the_parsing(arguments: dict[str, Any], words: list[str]) -> None:
     with pytest.raises((ConfigError, LimitInputsError, AirflowFailException)) as caught:
         sync(**arguments)
-    assert all(each in str(caught.value) for each in words)
+    assert all(item in str(caught.value) for item in words)
 
 
 @pytest.mark.parametrize(
@@ -431,13 +442,13 @@ def test_literal_mistakes_fail_the_parsing(arguments: dict[str, Any], words: lis
         ("{{ [1] }}", []),
     ],
 )
-def test_mistakes_in_a_file_are_not_tried_again(
+def test_mistakes_in_a_file_are_not_retried(
     config: str, words: list[str], airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     run = airflow.run(sync(config=config))
 
     assert_permanent(run, ConfigError)
-    assert all(each in str(run.error) for each in words), str(run.error)
+    assert all(item in str(run.error) for item in words), str(run.error)
     assert writes(hubspot) == []
 
 
@@ -458,16 +469,14 @@ def test_a_refused_change_does_not_stop_the_others(
         run.error
     )
     report = run.xcoms["report"]
-    assert [len(report[each]) for each in ("applied", "refused", "unconfirmed", "not_attempted")] == [2, 1, 0, 0]
+    assert [len(report[change]) for change in ("applied", "refused", "unconfirmed", "not_attempted")] == [2, 1, 0, 0]
     assert hubspot.limits() == {CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1}
-    assert told(run) == []
+    assert asset_events(run) == []
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("mode", ["apply", "plan"])
-def test_a_direction_that_cannot_be_read_fails_the_task_in_the_end(
-    mode: str, airflow: Airflow, hubspot: Simulator
-) -> None:
+def test_an_unreadable_direction_fails_the_task_at_the_end(mode: str, airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.inject(method="GET", path="*/deals/contacts", status=503, times=99)
 
     run = airflow.run(sync(mode=mode))
@@ -488,7 +497,7 @@ def test_a_direction_that_cannot_be_read_fails_the_task_in_the_end(
     ],
 )
 @pytest.mark.usefixtures("impatient")
-def test_what_a_retry_may_mend_is_tried_again(
+def test_transient_failures_are_retried(
     fault: dict[str, Any], state: str, airflow: Airflow, hubspot: Simulator
 ) -> None:
     body = {"policyName": "DAILY"} if fault["status"] == 429 else None
@@ -502,7 +511,7 @@ def test_what_a_retry_may_mend_is_tried_again(
     assert hubspot.limits() == {}
 
 
-def test_a_token_that_is_not_accepted_ends_it_at_once(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
+def test_a_rejected_token_ends_the_sync_at_once(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:
     hubspot.revoke(hubspot.token)
 
     run = airflow.run(sync())
@@ -514,7 +523,7 @@ def test_a_token_that_is_not_accepted_ends_it_at_once(airflow: Airflow, hubspot:
 
 @pytest.mark.skipif(not HAS_3_3, reason="the task state store is new in Airflow 3.3")
 @pytest.mark.usefixtures("impatient")
-def test_a_retry_tells_what_all_tries_have_changed(airflow: Airflow, hubspot: Simulator) -> None:
+def test_a_retry_reports_the_changes_of_all_tries(airflow: Airflow, hubspot: Simulator) -> None:
     hubspot.inject(method="POST", path="*/deals/contacts/batch/*", status=503, times=99)
     task = sync(retries=2)
     assert airflow.run(task).state == "up_for_retry"
@@ -525,13 +534,13 @@ def test_a_retry_tells_what_all_tries_have_changed(airflow: Airflow, hubspot: Si
     assert run.error is None
     assert len(run.result["applied"]) == 1
     assert run.result["changed"] is True
-    (event,) = told(run)
+    (event,) = asset_events(run)
     assert len(event["extra"]["applied"]) == 3
     assert airflow.store == {}
 
 
 @WAYS
-def test_a_retry_creates_nothing_twice_though_reads_are_stale(
+def test_a_retry_creates_nothing_twice_although_reads_are_stale(
     deferrable: bool, airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     vars(hubspot.settings).update(stale_seconds=10_000, create_existing="error")
@@ -582,7 +591,7 @@ def test_a_killed_task_stops_waiting(hubspot: Simulator, hubspot_conn: str) -> N
     assert "plan" in pushed
 
 
-def test_a_killed_sync_sends_no_more(hubspot: Simulator, hubspot_conn: str) -> None:
+def test_a_killed_sync_sends_nothing_more(hubspot: Simulator, hubspot_conn: str) -> None:
     everything = [association("contacts", "companies", limit=5), association("deals", "contacts", limit=10)]
     operator = sync(config=declare(*everything), max_concurrency=1)
     operator.on_kill()
@@ -602,7 +611,7 @@ class _Pushing:
 # -- which portal it is ----------------------------------------------------------------------------------------
 
 
-def test_an_unknown_portal_is_no_portal_without_overrides(
+def test_overrides_need_a_known_portal(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str, impatient: None
 ) -> None:
     own = {str(hubspot.portal_id): {"associations": [association("contacts", "companies", limit=3)]}}
@@ -616,7 +625,7 @@ def test_an_unknown_portal_is_no_portal_without_overrides(
     assert hubspot.limits() == {CONTACT_TO_COMPANY: 3}
 
 
-def test_the_connection_s_overrides_come_before_the_portal_s(
+def test_overrides_of_the_connection_precede_those_of_the_portal_id(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str
 ) -> None:
     portals = {
@@ -632,7 +641,7 @@ def test_the_connection_s_overrides_come_before_the_portal_s(
     assert watcher.trigger.association["limit"] == 2
 
 
-def test_the_time_that_hubspot_names_for_a_read_is_kept(
+def test_the_retry_time_of_a_failed_read_is_kept(
     airflow: Airflow, hubspot: Simulator, hubspot_conn: str, impatient: None
 ) -> None:
     hubspot.inject(method="GET", path="*/deals/contacts", status=477, headers={"Retry-After": "7200"})

@@ -1,4 +1,4 @@
-"""The wait in the triggerer: what it reads, what it carries, what it says in the end, and what it leaves behind."""
+"""The trigger of a batch: its reads, its stored arguments, its event, and its cleanup."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def airflow(hubspot: Simulator) -> Airflow:
 
 @pytest.fixture
 def submit(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that sends a batch and returns its handle; its connection is gone when the trigger runs."""
+    """Return a function that sends a batch through a temporary connection, and returns the handle."""
 
     def submit(inputs: list[dict[str, Any]] = INPUTS, **changes: Any) -> dict[str, Any]:
         connection = {"conn_type": "hubspot", "host": hubspot.url, "password": hubspot.token}
@@ -77,21 +77,23 @@ def trigger(operation: dict[str, Any], **arguments: Any) -> HubSpotAssociationLi
 
 
 def restored(trigger: HubSpotAssociationLimitsTrigger) -> HubSpotAssociationLimitsTrigger:
-    """Return what another triggerer builds from what is stored."""
+    """Return the trigger that another triggerer creates from the stored arguments."""
     path, arguments = json.loads(json.dumps(trigger.serialize()))
     assert path == "airflow_provider_hubassoc.triggers.HubSpotAssociationLimitsTrigger"
     return HubSpotAssociationLimitsTrigger(**arguments)
 
 
 async def outcome(trigger: HubSpotAssociationLimitsTrigger) -> dict[str, Any]:
-    """Run a trigger; return its only event's payload, which has to be plain JSON."""
+    """Run a trigger and return the payload of its only event, which has to be plain JSON."""
     [event] = [event async for event in trigger.run()]
     assert json.loads(json.dumps(event.payload)) == event.payload
     return event.payload  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-async def test_every_outcome(scenario: Scenario, airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_every_scenario_ends_as_expected(
+    scenario: Scenario, airflow: Airflow, hubspot: Simulator, submit: Any
+) -> None:
     prepare(hubspot, scenario)
     wait = {name: value for name, value in scenario.wait.items() if name != "verify"}
     operation = submit(scenario.inputs, verify=scenario.wait.get("verify", False))
@@ -99,7 +101,7 @@ async def test_every_outcome(scenario: Scenario, airflow: Airflow, hubspot: Simu
     with airflow.triggerer():
         event = await outcome(restored(trigger(operation, **wait)))
 
-    assert {each.method for each in hubspot.requests} <= {"GET"}
+    assert {request.method for request in hubspot.requests} <= {"GET"}
     assert hubspot.token not in json.dumps(event)
     if scenario.error in (None, errors.HubSpotOperationError):
         assert (event["outcome"], set(event)) == ("over", {"outcome", "operation", "waited"})
@@ -113,26 +115,26 @@ async def test_every_outcome(scenario: Scenario, airflow: Airflow, hubspot: Simu
         assert all(words in str(raised.value) for words in scenario.says)
 
 
-async def test_what_it_carries_is_no_secret(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_stored_arguments_contain_no_secret(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     original = trigger(submit(), timeout=None)
     assert original.serialize() == restored(original).serialize()
     assert hubspot.token not in json.dumps(original.serialize())
 
 
-# -- its connection --
+# -- connection --
 
 
-async def test_the_connection_is_read_the_asynchronous_way(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_the_connection_is_read_asynchronously(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     operation = submit(status="PENDING", results=[])
     with airflow.triggerer():  # which refuses to be asked in a way that blocks the event loop
         assert (await outcome(trigger(operation)))["outcome"] == "over"
     assert airflow.asked_for_connections == ["hubspot_default"]
 
 
-async def test_a_connection_that_only_the_other_way_finds(
+async def test_a_connection_that_only_a_synchronous_read_finds(
     airflow: Airflow, hubspot: Simulator, submit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So it is where dag.test() runs triggers inline."""
+    """dag.test() runs triggers inline, where only the synchronous read finds all connections."""
     operation = submit(status="PENDING", results=[])
     with airflow.triggerer():
         from airflow.sdk.execution_time import task_runner
@@ -150,9 +152,7 @@ async def test_a_connection_that_only_the_other_way_finds(
         assert (await outcome(trigger(operation)))["outcome"] == "over"
 
 
-async def test_a_connection_that_is_gone_ends_the_wait_and_may_be_retried(
-    airflow: Airflow, hubspot: Simulator, submit: Any
-) -> None:
+async def test_a_missing_connection_is_a_transient_error(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     operation = submit(status="PENDING", results=[])
     airflow.connections.clear()
     with airflow.triggerer():
@@ -162,9 +162,7 @@ async def test_a_connection_that_is_gone_ends_the_wait_and_may_be_retried(
     assert reads(hubspot) == []
 
 
-async def test_a_connection_that_cannot_work_ends_the_wait_for_good(
-    airflow: Airflow, hubspot: Simulator, submit: Any
-) -> None:
+async def test_an_invalid_connection_is_a_permanent_error(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     operation = submit(status="PENDING", results=[])
     airflow.connections["hubspot_default"]["password"] = None
     with airflow.triggerer():
@@ -182,15 +180,19 @@ async def test_oauth_in_the_triggerer(airflow: Airflow, hubspot: Simulator, subm
     with airflow.triggerer():
         event = await outcome(trigger(operation))
     assert event["outcome"] == "over"
-    tokens = {each.headers["authorization"].split()[1] for each in hubspot.requests if "authorization" in each.headers}
+    tokens = {
+        request.headers["authorization"].split()[1]
+        for request in hubspot.requests
+        if "authorization" in request.headers
+    }
     assert len(tokens - {hubspot.token}) == 1
     assert [token for token in (*tokens, oauth.client_secret, oauth.refresh_token) if token in json.dumps(event)] == []
 
 
-# -- its time --
+# -- time --
 
 
-async def test_a_restart_goes_on_with_the_same_wait(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_a_restart_continues_the_wait(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     vars(hubspot.settings).update(NEVER)
     first = trigger(submit())
     hubspot.clear_requests()
@@ -201,8 +203,8 @@ async def test_a_restart_goes_on_with_the_same_wait(airflow: Airflow, hubspot: S
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        for each in INPUTS:
-            hubspot.set_limit(FROM, TO, each["category"], each["typeId"], each["maxToObjectIds"])
+        for limit_input in INPUTS:
+            hubspot.set_limit(FROM, TO, limit_input["category"], limit_input["typeId"], limit_input["maxToObjectIds"])
         hubspot.inject(method="GET", path="*/operations/*", status=404, times=99)
         event = await outcome(restored(first))
     assert event["operation"]["status"] == "COMPLETE"
@@ -213,7 +215,7 @@ async def test_a_restart_goes_on_with_the_same_wait(airflow: Airflow, hubspot: S
 async def test_a_worker_whose_clock_is_behind_does_not_end_the_wait(
     behind: float, airflow: Airflow, hubspot: Simulator, submit: Any
 ) -> None:
-    """What a worker's clock said is in the rows that earlier versions have stored."""
+    """Triggers stored by earlier versions contain times of the worker's clock."""
     vars(hubspot.settings).update(SLOW)
     operation = submit()
     with airflow.triggerer():
@@ -231,7 +233,7 @@ async def test_a_worker_whose_clock_is_ahead_does_not_prolong_the_wait(
     assert event["outcome"] == "timeout"
 
 
-async def test_what_was_waited_before_the_deferral_counts(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_time_waited_before_the_deferral_counts(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     vars(hubspot.settings).update(NEVER)
     operation = submit()
     hubspot.clear_requests()
@@ -240,7 +242,7 @@ async def test_what_was_waited_before_the_deferral_counts(airflow: Airflow, hubs
     assert (event["outcome"], len(hubspot.requests)) == ("timeout", 1)
 
 
-async def test_a_handle_that_is_over_is_said_at_once(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_a_settled_batch_fires_immediately(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     operation = submit()
     hubspot.clear_requests()
     with airflow.triggerer():
@@ -248,12 +250,12 @@ async def test_a_handle_that_is_over_is_said_at_once(airflow: Airflow, hubspot: 
     assert (event["outcome"], hubspot.requests) == ("over", [])
 
 
-async def test_what_is_no_handle_never_waits(airflow: Airflow) -> None:
+async def test_an_invalid_handle_never_waits(airflow: Airflow) -> None:
     with airflow.triggerer(), pytest.raises(OperationHandleError):
         await outcome(trigger({"action": "create"}))
 
 
-# -- its neighbours --
+# -- event loop and connections --
 
 
 async def test_a_slow_hubspot_does_not_block_the_event_loop(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
@@ -265,12 +267,12 @@ async def test_a_slow_hubspot_does_not_block_the_event_loop(airflow: Airflow, hu
         running = asyncio.create_task(outcome(trigger(operation)))
         while not running.done():
             await asyncio.sleep(0.01)
-            ticks += any(each.status is None for each in hubspot.requests)  # while HubSpot has not answered
+            ticks += any(request.status is None for request in hubspot.requests)  # while HubSpot has not answered
         assert (await running)["outcome"] == "over"
     assert ticks >= 5
 
 
-async def test_two_waits_do_not_disturb_one_another(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_two_waits_are_independent(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     vars(hubspot.settings).update(SLOW)
     operations = [submit(), submit([FIVE_COMPANIES, NO_SUCH_TYPE])]
     with airflow.triggerer():
@@ -303,25 +305,27 @@ async def test_a_cancelled_wait_leaves_no_connection_open(
     assert connections_to(hubspot) == 0
 
 
-async def test_a_wait_that_is_over_leaves_no_connection_open(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
+async def test_a_finished_wait_leaves_no_connection_open(airflow: Airflow, hubspot: Simulator, submit: Any) -> None:
     vars(hubspot.settings).update(SLOW)
     operation = submit()
     hubspot.clear_requests()
     with airflow.triggerer():
         await outcome(trigger(operation))
     assert connections_to(hubspot) == 0
-    assert len({each.connection for each in hubspot.requests}) == 1
+    assert len({request.connection for request in hubspot.requests}) == 1
 
 
 def connections_to(hubspot: Simulator) -> int:
-    """Count this process's open connections to the simulator, from the client's end."""
+    """Count the open client connections of this process to the simulator."""
     return sum(
-        bool(each.raddr) and each.raddr.port == hubspot.port and each.status == psutil.CONN_ESTABLISHED
-        for each in psutil.Process().net_connections("tcp")
+        bool(connection.raddr)
+        and connection.raddr.port == hubspot.port
+        and connection.status == psutil.CONN_ESTABLISHED
+        for connection in psutil.Process().net_connections("tcp")
     )
 
 
-# -- what the resumed task makes of an event --
+# -- the event in the resumed task --
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -339,7 +343,7 @@ EVENTS = [
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every value inside a JSON value, its own among them."""
+    """Yield the path of a JSON value and of every value inside it."""
     yield path
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
@@ -347,7 +351,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """Return a JSON value with another one at a path."""
+    """Return a copy of a JSON value with another value at a path."""
     if not path:
         return new
     copy = dict(value) if isinstance(value, dict) else list(value)
@@ -355,8 +359,8 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-def check_fails_closed(event: Any) -> None:
-    """Either it is one of ours, or an error of ours that can be shown and judged; nothing else, and no success."""
+def check_no_false_success(event: Any) -> None:
+    """Check that an event is a known outcome or raises an error of this package, and never counts as a success."""
     error: errors.HubSpotError | None = None
     try:
         operation = operation_from_event(event)
@@ -373,17 +377,17 @@ def check_fails_closed(event: Any) -> None:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(json_values)
-def test_any_other_event_fails_closed(event: Any) -> None:
-    check_fails_closed(event)
+def test_an_unknown_event_is_an_error(event: Any) -> None:
+    check_no_false_success(event)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([(event, path) for event in EVENTS for path in places(event)]), json_values)
-def test_a_damaged_event_fails_closed(where: tuple[Any, tuple[Any, ...]], value: Any) -> None:
-    check_fails_closed(replaced(*where, value))
+def test_a_damaged_event_is_never_a_success(where: tuple[Any, tuple[Any, ...]], value: Any) -> None:
+    check_no_false_success(replaced(*where, value))
 
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
-def test_an_operation_that_is_not_over_is_no_end(status: str) -> None:
+def test_an_event_with_an_unsettled_batch_is_an_error(status: str) -> None:
     with pytest.raises(errors.HubSpotPollError, match="without the final state"):
         operation_from_event({"outcome": "over", "operation": {**HANDLE, "status": status}})

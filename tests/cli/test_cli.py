@@ -1,4 +1,4 @@
-"""The command line, as a person and as a pipeline use it."""
+"""The command line in the process of the tests."""
 
 import io
 import json
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -38,7 +39,7 @@ def _environment(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBSPOT_ACCESS_TOKEN", hubspot.token)
 
 
-def test_plan_apply_plan(hubspot: Simulator, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_apply_and_plan_again(hubspot: Simulator, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", file, "--detailed-exitcode"]) == 2
     out = capsys.readouterr().out
     assert "+ create  contacts -> companies  (unlabeled)       unlimited        5\n" in out
@@ -61,7 +62,7 @@ def test_export_then_plan_is_empty(hubspot: Simulator, tmp_path: Path, capsys: p
     assert json.loads(capsys.readouterr().out.split("\n", 1)[1])["version"] == 1
 
 
-def test_what_an_export_misses_is_said(hubspot: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_names_what_it_misses(hubspot: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
     car = hubspot.add_object_type("car")
     label, _ = hubspot.add_label("p_car", "p_car", label="Twin", name="twin")
     hubspot.set_limit(car, car, "USER_DEFINED", label, 3)
@@ -84,7 +85,7 @@ def test_an_approved_plan_is_applied_unless_the_portal_has_changed(
     assert set(hubspot.limits().values()) == {5, 1}
 
 
-def test_json_for_programs(hubspot: Simulator, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output(hubspot: Simulator, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     def run(*arguments: str) -> tuple[int, dict[str, object]]:
         code = main([*arguments, "--json"])
         return code, json.loads(capsys.readouterr().out)
@@ -113,13 +114,15 @@ def test_validate_needs_no_portal(
     assert capsys.readouterr().out == schema_text()
 
 
-def test_markdown_and_stdin(file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_markdown_output_and_standard_input(
+    file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(FILE))
     assert main(["plan", "-", "--markdown"]) == 0
     assert capsys.readouterr().out.startswith("**Plan: 2 to create")
 
 
-def test_a_portal_s_overrides_are_found_by_its_id(
+def test_the_overrides_of_a_portal_are_found_by_its_id(
     hubspot: Simulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "limits.yaml"
@@ -143,17 +146,15 @@ def test_an_airflow_connection(
 
 
 @pytest.mark.parametrize("arguments", [["plan"], ["plan", "x", "--max-concurrency", "0"], ["explode"]])
-def test_a_wrong_command_line_is_an_error_and_not_pending_changes(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_command_line_has_exit_code_1(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 1
     assert "usage: hubassoc" in capsys.readouterr().err
 
 
-def test_a_person_is_asked_before_anything_changes(hubspot: Simulator, file: str) -> None:
-    """In a terminal: the plan, a question, and a bar on stderr."""
+def test_apply_asks_before_it_changes_anything(hubspot: Simulator, file: str) -> None:
+    """A terminal shows the plan, a question, and a progress bar on standard error."""
     pty = pytest.importorskip("pty")
     for answer, code in (("n", 1), ("y", 0)):
         master, slave = pty.openpty()
@@ -181,7 +182,7 @@ def test_a_person_is_asked_before_anything_changes(hubspot: Simulator, file: str
     assert len(hubspot.limits()) == 2
 
 
-def test_a_plan_is_for_its_own_portal(
+def test_a_plan_of_another_portal_is_refused(
     hubspot: Simulator, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(tmp_path / "plan.json")
@@ -193,3 +194,11 @@ def test_a_plan_is_for_its_own_portal(
         assert writes(other) == []
     monkeypatch.setenv("HUBSPOT_BASE_URL", hubspot.url)
     assert main(["apply", "--plan", path, "--yes"]) == 0
+
+
+def test_the_demo_needs_a_process_without_airflow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "airflow", ModuleType("airflow"))
+    assert main(["demo"]) == 1
+    assert "the demo needs a process of its own" in capsys.readouterr().err

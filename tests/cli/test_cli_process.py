@@ -1,4 +1,4 @@
-"""The command line in a process of its own: exit codes, streams, files and signals."""
+"""The command line in a separate process: exit codes, streams, files and signals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DEAL_TO_CONTACT = ("0-3", "0-1", HUBSPOT, 3)
 
 
 class Finished:
-    """What a process has left behind."""
+    """The exit code and output of a finished process."""
 
     def __init__(self, process: subprocess.CompletedProcess[bytes]) -> None:
         self.code = process.returncode
@@ -70,7 +70,7 @@ def run(environment: dict[str, str]) -> Run:
     return run
 
 
-# -- nothing is written without a yes --
+# -- confirmation --
 
 
 @pytest.mark.parametrize("given", [None, b"", b"n\n", b"y\n", b"yes\n"])
@@ -94,7 +94,7 @@ def test_a_file_on_standard_input_needs_yes(run: Run, hubspot: Simulator) -> Non
 # -- exit codes and arguments --
 
 
-def test_pending_changes_are_an_exit_code_only_on_request(run: Run, file: Path) -> None:
+def test_pending_changes_have_exit_code_2_only_with_the_option(run: Run, file: Path) -> None:
     assert [run("plan", file).code, run("plan", file, "--detailed-exitcode").code] == [0, 2]
 
 
@@ -125,10 +125,10 @@ def test_help_and_version(run: Run) -> None:
         (["labels", "contacts", "car"], ["p_name", "2-123"]),
     ],
 )
-def test_a_mistake_is_a_sentence_and_exit_code_1(
+def test_a_mistake_is_one_sentence_with_exit_code_1(
     arguments: list[str], words: list[str], run: Run, hubspot: Simulator, file: Path
 ) -> None:
-    finished = run(*(str(file) if each == "FILE" else each for each in arguments))
+    finished = run(*(str(file) if argument == "FILE" else argument for argument in arguments))
     assert (finished.code, writes(hubspot)) == (1, [])
     assert "Traceback" not in finished.err
     assert all(word in finished.err for word in words), finished.err
@@ -139,7 +139,7 @@ def test_a_target_narrows_plan_and_apply(run: Run, hubspot: Simulator, file: Pat
     finished = run("apply", file, "--target", "0-3:Contact", "--prune", "--yes")
     assert finished.code == 0, finished.err
     assert hubspot.limits() == {DEAL_TO_CONTACT: 7, ("0-1", "0-2", HUBSPOT, 1): 3}
-    assert not [each.path for each in hubspot.requests if "contacts/companies" in each.path]
+    assert not [request.path for request in hubspot.requests if "contacts/companies" in request.path]
 
 
 def test_mistakes_of_several_files_have_file_line_and_column(run: Run, file: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_summary_in_markdown(run: Run, file: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-def test_no_encoding_fails_the_output(encoding: str, run: Run, hubspot: Simulator, file: Path) -> None:
+def test_output_works_in_every_encoding(encoding: str, run: Run, hubspot: Simulator, file: Path) -> None:
     hubspot.add_label("contacts", "companies", label="Décideur → 重要", name="boss")
     file.write_text(FILE.replace("Billing Contact", "Décideur → 重要"), encoding="utf-8")
     variables = {"PYTHONIOENCODING": encoding, "LC_ALL": "C"}
@@ -194,7 +194,7 @@ def test_no_encoding_fails_the_output(encoding: str, run: Run, hubspot: Simulato
     assert run("export", **variables).code == 0
 
 
-def test_airflow_s_log_lines_do_not_break_the_document(
+def test_log_lines_of_airflow_do_not_break_the_document(
     run: Run, environment: dict[str, str], hubspot: Simulator, file: Path
 ) -> None:
     connection = json.dumps({"conn_type": "hubspot", "host": hubspot.url, "password": hubspot.token})
@@ -205,7 +205,7 @@ def test_airflow_s_log_lines_do_not_break_the_document(
         assert "hubspot_default" in finished.err
 
 
-def test_no_connection_names_the_three_ways(run: Run, file: Path) -> None:
+def test_the_error_without_a_connection_names_all_three_options(run: Run, file: Path) -> None:
     finished = run("plan", file, without="HUBSPOT_ACCESS_TOKEN")
     assert finished.code == 1
     assert all(way in finished.err for way in ("HUBSPOT_ACCESS_TOKEN", "--conn-id", "hubspot_default"))
@@ -214,26 +214,26 @@ def test_no_connection_names_the_three_ways(run: Run, file: Path) -> None:
 # -- files --
 
 
-def test_an_existing_file_is_replaced_only_by_force_and_as_a_whole(
+def test_an_existing_file_is_replaced_only_with_force_and_completely(
     run: Run, hubspot: Simulator, tmp_path: Path
 ) -> None:
     hubspot.set_limit("contacts", "companies", HUBSPOT, 279, 4)
     target = tmp_path / "exported.yaml"
-    target.write_text("mine")
+    target.write_text("existing")
     target.chmod(0o640)
     link = tmp_path / "link.yaml"
     link.symlink_to(target)
     refused = run("export", "-o", target)
-    assert (refused.code, target.read_text()) == (1, "mine")
+    assert (refused.code, target.read_text()) == (1, "existing")
     assert "--force" in refused.err
     assert run("export", "-o", link, "--force").code == 0
     assert link.is_symlink()
     assert "limit: 4" in target.read_text()
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
-    assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["exported.yaml", "link.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["exported.yaml", "link.yaml"]
 
 
-def test_a_plan_does_not_replace_a_file_of_limits(run: Run, file: Path) -> None:
+def test_a_plan_does_not_replace_a_limits_file(run: Run, file: Path) -> None:
     assert run("plan", file, "-o", file).code == 1
     assert file.read_text() == FILE
 
@@ -242,7 +242,7 @@ def test_a_plan_does_not_replace_a_file_of_limits(run: Run, file: Path) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_during_apply_says_what_it_waits_for(
+def test_ctrl_c_during_apply_says_what_the_command_waits_for(
     times: int, environment: dict[str, str], hubspot: Simulator, file: Path
 ) -> None:
     hubspot.inject(method="POST", delay=3 if times == 1 else 60, times=9)
@@ -271,7 +271,7 @@ def test_ctrl_c_during_apply_says_what_it_waits_for(
 # -- at a terminal --
 
 
-def test_an_edit_between_question_and_answer_is_not_overwritten(
+def test_a_change_between_question_and_answer_is_not_overwritten(
     environment: dict[str, str], hubspot: Simulator, file: Path
 ) -> None:
     import pty

@@ -1,4 +1,4 @@
-"""Every entry for text and data that a user or HubSpot controls, and what may come of whatever is put in there."""
+"""Every entry point for text and data that a user or HubSpot controls, and the outcomes it allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow.sdk.log import _secrets_masker
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_hubassoc.hooks import settings_of
+from airflow_provider_hubassoc.connection_settings import read_settings
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.error_mapping import from_response
 from airflow_provider_hubassoc.hubspot.errors import (
@@ -92,7 +92,7 @@ class Entry:
     :param cases: what to put in.
     :param call: puts it in, and uses what comes out.
     :param errors: what may be raised.
-    :param is_told: whether the message names the place of the mistake.
+    :param names_the_place: whether the message names the place of the mistake.
     :param is_local: whether nothing may be sent.
     """
 
@@ -100,7 +100,7 @@ class Entry:
     cases: st.SearchStrategy[Any]
     call: Callable[[World, Any], object]
     errors: tuple[type[Exception], ...]
-    is_told: Callable[[Any, Any], bool]
+    names_the_place: Callable[[Any, Any], bool]
     is_local: bool = True
 
     def __str__(self) -> str:
@@ -132,7 +132,7 @@ JUNK: list[Any] = [
     ),
     *([], {}, [None], {"": None}, [[]], [1, 2], {"x": {"y": "z"}}, _deep(15), _deep(60), ["x"] * 300),
 ]
-"""What JSON may hold where something else is expected."""
+"""JSON values of unexpected types and sizes."""
 
 _junk = st.sampled_from(JUNK)
 _names = st.sampled_from(
@@ -162,7 +162,7 @@ def _python_junk() -> list[Any]:
 
 
 PYTHON_JUNK = _python_junk()
-"""What a DAG file may hold besides."""
+"""Further values that a DAG file may contain."""
 
 python_values = json_values | _junk | st.sampled_from(PYTHON_JUNK)
 
@@ -302,26 +302,26 @@ def _begins_with(*places: str) -> Callable[[Any, Any], bool]:
     """Tell whether every mistake begins with its place."""
     pattern = re.compile(f"(?:task task: )?(?:{'|'.join(places)})")
 
-    def is_told(case: Any, error: Exception) -> bool:
+    def names_the_place(case: Any, error: Exception) -> bool:
         lines = str(error).splitlines()
         # What fails the parsing ends with the place in the DAG file; everything else begins with a headline.
         mistakes = lines[:-1] if lines[-1].startswith("The task is defined in ") else lines[1:] or lines
         return all(pattern.match(each) or each.startswith("... and ") for each in mistakes)
 
-    return is_told
+    return names_the_place
 
 
 def _names_a_field(model: type[BaseModel], prefix: str) -> Callable[[Any, Any], bool]:
-    """Tell whether the message leads to a place in what was put in, or to one that should be there."""
+    """Check that a message names a field of the input, or one that is missing from it."""
     names = {field.alias or name for name, field in model.model_fields.items()}
 
-    def is_told(case: Any, error: Exception) -> bool:
+    def names_the_place(case: Any, error: Exception) -> bool:
         place = re.match(rf"{re.escape(prefix)}(?:(\w+)(?:\.[^ ]+)?: )?(.+)", str(error))
         if place is None:
             return False
         return place[1] in names or (place[1] is None and re.match("Input should be|Value error, inputs:|no", place[2]))  # type: ignore[return-value]
 
-    return is_told
+    return names_the_place
 
 
 _WHOLE = (
@@ -386,7 +386,7 @@ def _settings(world: World, fields: dict[str, Any]) -> None:
     masker = _secrets_masker()
     known = (masker.patterns.copy(), masker.replacer)
     try:
-        settings = settings_of(Connection(conn_id="hubspot_default", conn_type="hubspot", **fields))
+        settings = read_settings(Connection(conn_id="hubspot_default", conn_type="hubspot", **fields))
         HubSpotClient(settings).close()
         HubSpotSettings.parse(settings.model_dump())
     finally:
@@ -609,7 +609,7 @@ def _event(world: World, event: Any) -> None:
 def _is_the_event_s_error(event: Any, error: HubSpotError) -> bool:
     """Whether it is the error that the event holds, or says that the event cannot be used."""
     said = event.get("error") if isinstance(event, dict) else None
-    if str(error).startswith(("The trigger's event cannot be used: ", "The trigger ended without saying")):
+    if str(error).startswith(("The trigger's event cannot be used: ", "The trigger ended without the final state")):
         return isinstance(error, HubSpotPollError)
     return isinstance(said, dict) and said.get("type") == type(error).__name__ and said["message"] == error.message
 

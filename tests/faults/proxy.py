@@ -1,4 +1,4 @@
-"""What lies between the code and HubSpot on a bad day: a TCP proxy on loopback that breaks on request.
+"""A TCP proxy on loopback between the code and HubSpot, which fails on request.
 
 The simulator answers badly by itself (`Simulator.inject`); what only a network can do is done here: nobody listens,
 a connection is reset before its request is read or when the answer is due, an answer stops, ends or never ends, the
@@ -118,8 +118,8 @@ class Proxy:
         with self._lock:
             self._then.append((method, path, then))
 
-    def mend(self) -> None:
-        """Break nothing more."""
+    def end_faults(self) -> None:
+        """Pass all further requests on."""
         with self._lock:
             self._breaks.clear()
             self._then.clear()
@@ -240,7 +240,7 @@ def reset_amid_body(proxy: Proxy, connection: socket.socket, request: bytes) -> 
 def stall(proxy: Proxy, connection: socket.socket, request: bytes) -> None:
     head, body = _parted(proxy.forward(connection, request))
     connection.sendall(head + body[: len(body) // 2])
-    connection.recv(1)  # until the client has had enough
+    connection.recv(1)  # until the client closes the connection
 
 
 def trickle(proxy: Proxy, connection: socket.socket, request: bytes) -> None:

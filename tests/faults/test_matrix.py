@@ -1,4 +1,4 @@
-"""Every fault in every way in: what becomes of the task, what was sent, what the portal holds, what is told."""
+"""Every fault in every entry point: the outcome, the requests, the limits of the portal, and the message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.faults.ways import INTERVAL, PLACES, WAYS, Case, Place, Shown, World,
 from tests.support import figures
 from tests.support.airflow_in_memory import HAS_3_3
 from tests.support.scenarios import LIMITS
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 
 DRIFTED = {("0-1", "0-2", "HUBSPOT_DEFINED", 279): 3}
 _NAMES_A_SECOND = "429 with Retry-After in seconds"
@@ -123,7 +123,7 @@ def expected(cell: Cell) -> Outcome:
 
 
 def _of_sync(cell: Cell, outcome: Outcome) -> Outcome:
-    """A sync verifies what it has written, so that work which HubSpot did is never told as a failure."""
+    """Return the outcome of a sync, which verifies its writes and so never reports a completed write as a failure."""
     fault = cell.fault
     if isinstance(fault, BatchFault) and catalogue.NO_SUCH_TYPE in fault.inputs:
         return Outcome(Kind.FAILS, portal=Portal.AS_BEFORE)  # the plan leaves the direction as it is
@@ -156,7 +156,7 @@ def test_fault(cell: Cell, caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
         tries = cell.place.run(world, _case(world, cell, outcome))
         try:
             shown = next(tries)
-            secrets = [*caplog.messages, *capfd.readouterr(), told(shown.error) if shown.error else ""]
+            secrets = [*caplog.messages, *capfd.readouterr(), everything_shown(shown.error) if shown.error else ""]
             _assert_outcome(cell, outcome, shown)
             _assert_requests(cell, outcome, shown)
             _assert_retry_after(cell, world)
@@ -165,7 +165,7 @@ def test_fault(cell: Cell, caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
         finally:
             tries.close()  # type: ignore[attr-defined]
         _assert_never_created_twice(cell.fault, world)
-        assert not [secret for secret in world.secrets for text in secrets if secret in text], "a secret is told"
+        assert not [secret for secret in world.secrets for text in secrets if secret in text], "a secret is shown"
         assert world.elsewhere.received == []
     _assert_no_thread_is_left(threads)
 
@@ -275,9 +275,9 @@ def _assert_portal(cell: Cell, outcome: Outcome, shown: Shown) -> None:
         return
     asked = dict(LIMITS)
     if shown.kind is Kind.SUCCEEDS:
-        assert shown.portal == asked, "a success that is not one"
+        assert shown.portal == asked, "a success although limits are missing"
     if isinstance(cause(shown.error), HubSpotOperationError):
-        assert shown.portal != asked, "a failure told of work that HubSpot did"
+        assert shown.portal != asked, "work that HubSpot did is reported as a failure"
     if cell.place.hit != "wait" or isinstance(cell.fault, BatchFault):
         held = {Portal.AS_ASKED: asked, Portal.AS_BEFORE: {}}.get(outcome.portal, {next(iter(LIMITS)): 5})
         assert shown.portal == held
@@ -297,7 +297,7 @@ def _assert_next_try(cell: Cell, outcome: Outcome, shown: Shown, world: World, t
     fault = cell.fault
     if cell.place.way == "drift trigger" and (fault.moves or fault.asks_for_token or fault.named_time):  # type: ignore[union-attr]
         return  # what is new in the connection is seen some minutes later; HubSpot's time has not come
-    world.mend()
+    world.end_faults()
     again = next(tries)
     assert again.kind is Kind.SUCCEEDS, (again.kind, again.error, again.sent)
     if cell.place.way == "drift trigger":

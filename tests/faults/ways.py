@@ -1,4 +1,4 @@
-"""The eight ways in, and the world around them: a HubSpot, a network, an Airflow, and secrets to look for."""
+"""The entry points of the provider, and their surroundings: a HubSpot, a network, an Airflow, and known secrets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _DRIFT_LOOKS = 5
 
 
 class World:
-    """All that one cell of the matrix needs, made anew for it.
+    """Everything that one cell of the matrix needs; each cell has its own.
 
     :param fault: decides what the code connects to.
     """
@@ -124,13 +124,13 @@ class World:
         with tempfile.TemporaryDirectory() as folder:
             self.proxy.tls, _ = certificate(Path(folder))
 
-    def mend(self) -> None:
+    def end_faults(self) -> None:
         """End every fault."""
         self.hubspot.clear_faults()
         self.hubspot.settings.processing_seconds, self.hubspot.settings.canceled = 0, False
         if self._proxy is not None:
             self._proxy.tls = self._tls
-            self._proxy.mend()
+            self._proxy.end_faults()
         self.connect_to(self.address)
 
     # -- what is seen of it --

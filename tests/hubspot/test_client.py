@@ -127,6 +127,14 @@ def test_account_info_uses_one_path_in_every_version(portal: Simulator, client: 
     assert sent(portal) == [("GET", "/account-info/2026-03/details")]
 
 
+def test_internal_names_come_from_the_object_schema(portal: Simulator, client: HubSpotClient, api_version: str) -> None:
+    type_id, _ = portal.add_label("contacts", "companies", label="Employer", name="employer")
+    names = {row.type_id: row.name for row in client.get_association_names("contacts")}
+    assert names[type_id] == "employer"
+    version_in_path = "v3" if api_version == "v4" else api_version  # object schemas have no v4
+    assert sent(portal) == [("GET", f"/crm-object-schemas/{version_in_path}/schemas/contacts")]
+
+
 def test_refused_inputs_are_in_the_answer(portal: Simulator, client: HubSpotClient) -> None:
     answer = client.update_limits("contacts", "companies", [limit(279, 5), limit(5, 5), limit(1, 3)])
     assert answer.status is BatchStatus.COMPLETE
@@ -391,6 +399,16 @@ def test_invalid_rate_limit_headers_are_ignored(hubspot: Simulator, value: str) 
     with client_of(hubspot) as client:
         client.get_all_limits()
         assert client.rate_limit is None
+
+
+@pytest.mark.parametrize(
+    ("maximum", "milliseconds", "is_plausible"),
+    [(1, 1, True), (1, 60_000, True), (1, 60_001, False), (1, 0, False), (0, 10_000, False), (-1, 10_000, False)],
+)
+def test_implausible_rate_limits_are_ignored(maximum: int, milliseconds: int, is_plausible: bool) -> None:
+    headers = {"Max": maximum, "Remaining": 0, "Interval-Milliseconds": milliseconds}
+    rate_limit = RateLimit.from_headers({f"X-HubSpot-RateLimit-{name}": str(value) for name, value in headers.items()})
+    assert rate_limit == (RateLimit(maximum, 0, milliseconds / 1000) if is_plausible else None)
 
 
 def test_a_client_needs_a_token() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from airflow_provider_hubassoc.hubspot.errors import HubSpotUnavailableError
+from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotUnavailableError
 from tests.support.wire import ACCOUNT, Peer, client_of, limit, response
 
 
@@ -53,6 +53,22 @@ def test_an_endless_answer_fails(name: str) -> None:
             with pytest.raises(HubSpotUnavailableError) as raised:
                 client.update_limits("contacts", "companies", [limit()])
     assert raised.value.outcome_unknown
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_size_of_all_headers_is_bounded(fits: bool) -> None:
+    """Headers of 60,000 bytes each, below the limit of Python's HTTP client for one line."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nX: " + 60_000 * b"a" + b"\r\n\r\n"
+    count = 256 * 1024 // len(interim) + (not fits)
+    with (
+        Peer(count * interim + response(ACCOUNT)) as peer,
+        client_of(f"http://127.0.0.1:{peer.port}", max_retries=0) as client,
+    ):
+        if fits:
+            assert client.account_info().portal_id == 62515
+        else:
+            with pytest.raises(HubSpotError):
+                client.account_info()
 
 
 def test_interim_answers_are_skipped() -> None:

@@ -35,10 +35,10 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotUnreadableAnswerError,
     HubSpotValidationError,
 )
-from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
+from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpotSettings
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 from tests.support.wire import ACCOUNT, TOKEN, Pauses, Peer, certificate, client_of, closed_port, limit, response
 
 BODY = {
@@ -54,7 +54,7 @@ def failure(call: Callable[[], Any]) -> HubSpotError:
     """Return the error of a call, after a check that it shows no secret."""
     with pytest.raises(HubSpotError) as raised:
         call()
-    shown = told(raised.value)
+    shown = everything_shown(raised.value)
     assert TOKEN not in shown
     assert "pat-na1-simulator" not in shown
     return raised.value
@@ -142,6 +142,13 @@ def test_an_error_names_connection_host_and_direction(hubspot: Simulator) -> Non
         text = str(failure(lambda: client.update_limits("0-1", "deals", [limit(4, 0)])))
         assert f"(connection emea, {host}, direction contacts -> deals)" in text
         assert "connection emea" in str(failure(lambda: client.get_limits("a/b", "deals")))
+
+
+def test_only_an_unanswered_request_to_the_default_host_names_the_host() -> None:
+    proxy = f"http://127.0.0.1:{closed_port()}"
+    with client_of(DEFAULT_BASE_URL, proxy=proxy, max_retries=0) as client:
+        assert "(host api.hubapi.com)" in str(failure(client.account_info))
+        assert "host api.hubapi.com" not in str(failure(lambda: client.get_limits("a/b", "deals")))
 
 
 @pytest.mark.parametrize("status", [400, 401, 500, 207, 200])
@@ -664,7 +671,7 @@ def test_an_unreachable_proxy() -> None:
         error = failure(client.account_info)
     assert isinstance(error, HubSpotUnavailableError)
     assert not error.outcome_unknown
-    assert "canary-word" not in told(error)
+    assert "canary-word" not in everything_shown(error)
 
 
 def test_a_proxy_does_not_see_the_token(tmp_path: Path) -> None:
@@ -684,7 +691,7 @@ def test_a_proxy_password_outside_latin_1() -> None:
     with client_of("https://127.0.0.1:9", proxy=proxy, max_retries=0) as client:
         error = failure(client.account_info)
     assert isinstance(error, HubSpotSettingsError)
-    assert "canary" not in told(error)
+    assert "canary" not in everything_shown(error)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
-from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError
+from airflow_provider_hubassoc.hubspot.errors import HubSpotAuthenticationError, HubSpotError
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.wire import Pauses, limit
@@ -51,6 +51,26 @@ def test_a_token_that_worked_before_is_sent_again_after_a_pause(hubspot: Simulat
     assert len(pauses) == 1
     assert 1 <= pauses[0] <= 2
     assert len(hubspot.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "is_proof"), [(400, True), (403, True), (404, True), (429, False), (500, False), (503, False)]
+)
+def test_some_errors_prove_that_the_token_works(hubspot: Simulator, status: int, is_proof: bool) -> None:
+    """HubSpot answers them only after it has accepted the token."""
+    pauses = Pauses()
+    with client_with(hubspot, hubspot.token, pauses) as client:
+        once = client.without_retries()
+        hubspot.inject(status=status)
+        with pytest.raises(HubSpotError):
+            once.get_all_limits()
+        hubspot.inject(status=401)
+        if is_proof:
+            once.get_all_limits()
+        else:
+            with pytest.raises(HubSpotAuthenticationError):
+                once.get_all_limits()
+    assert len(pauses) == is_proof
 
 
 def test_the_lasting_rejection_of_a_token_that_worked_before_is_retryable(hubspot: Simulator) -> None:

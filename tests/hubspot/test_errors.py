@@ -89,6 +89,51 @@ def test_every_transient_error_is_retryable() -> None:
     assert all(kind.retryable for kind in KINDS if kind.transient)
 
 
+@pytest.mark.parametrize(
+    ("attribute", "names"),
+    [
+        (
+            "affects_every_request",
+            {"HubSpotSettingsError", "HubSpotAuthenticationError", "HubSpotRateLimitError", "HubSpotTLSError"},
+        ),
+        ("rejects_token", {"HubSpotAuthenticationError", "HubSpotMissingScopesError"}),
+        ("unanswered", {"HubSpotSettingsError", "HubSpotTLSError", "HubSpotUnavailableError"}),
+    ],
+)
+def test_the_attributes_of_a_bare_error(attribute: str, names: set[str]) -> None:
+    assert {kind.__name__ for kind in KINDS if getattr(kind("It went wrong"), attribute)} == names
+
+
+def test_errors_that_do_not_concern_the_path() -> None:
+    """A read of another path would fail as well, or would make a rate limit worse."""
+    assert {kind.__name__ for kind in KINDS if not kind.specific_to_path} == {
+        "HubSpotSettingsError",
+        "HubSpotAuthenticationError",
+        "HubSpotRateLimitError",
+        "HubSpotUnavailableError",
+        "HubSpotTLSError",
+    }
+
+
+def test_attributes_that_depend_on_the_answer() -> None:
+    assert not errors.HubSpotUnavailableError("x", status=503).unanswered
+    assert not errors.HubSpotAuthenticationError("x", retryable=True).affects_every_request
+    assert errors.HubSpotUnavailableError("x", status=503).outcome_unknown
+    assert not errors.HubSpotUnavailableError("x", status=423).outcome_unknown
+    assert not errors.HubSpotUnavailableError("x", status=477).outcome_unknown
+    assert not errors.HubSpotUnavailableError("x", sent=False).outcome_unknown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replaced_error_is_a_copy_with_other_fields(kind: type[HubSpotError]) -> None:
+    error = kind("It went wrong", **FACTS, **OWN_FACTS.get(kind.__name__, {}))
+    before = dict(vars(error))
+    changed = error.replace(message="Another message", outcome_unknown=not error.outcome_unknown)
+    assert type(changed) is kind
+    assert vars(changed) == before | {"message": "Another message", "outcome_unknown": not error.outcome_unknown}
+    assert vars(error) == before
+
+
 # -- errors from HubSpot's answers --
 
 
@@ -211,6 +256,7 @@ def test_a_lock_sets_a_retry_after_of_at_least_two_seconds(retry_after: float | 
     [
         (400, "Invalid input", "HubSpot refused the request: Invalid input."),
         (404, None, "HubSpot refused the request. Check host and api_version in the connection."),
+        (405, None, "HubSpot refused the request. Check host and api_version in the connection."),
         (404, "No such label.", "HubSpot refused the request: No such label."),
         (401, None, "HubSpot rejected the access token. Check the token in the connection."),
         (423, "locked", "HubSpot is not available: locked. Try again later."),
@@ -221,6 +267,28 @@ def test_a_lock_sets_a_retry_after_of_at_least_two_seconds(retry_after: float | 
 def test_a_message_names_the_event_the_reason_and_the_remedy(status: int, message: str | None, expected: str) -> None:
     body = {} if message is None else {"message": message}
     assert from_response(status, json.dumps(body).encode()).message == expected
+
+
+def test_the_number_of_required_scopes_is_bounded() -> None:
+    scopes = [f"scope.{n}" for n in range(101)]
+    payload = {"errors": [{"context": {"requiredGranularScopes": scopes}}]}
+    error = from_response(403, json.dumps(payload).encode())
+    assert error.required_scopes == scopes[:100]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("status", [408, 409, 425])
+def test_a_temporary_condition_is_a_server_error(status: int) -> None:
+    error = from_response(status, b"")
+    assert type(error) is errors.HubSpotServerError
+    assert error.retryable
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "is_valid"),
+    [(None, True), (0, True), (0.5, True), (604_800, True), (604_800.1, False), (-1, False), ("1", False)],
+)
+def test_the_range_of_retry_after(retry_after: Any, is_valid: bool) -> None:
+    assert errors.is_retry_after(retry_after) is is_valid
 
 
 def test_a_403_without_a_body_has_advice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -156,6 +157,20 @@ def test_the_client_waits_for_retry_after(hubspot: Simulator, status: int) -> No
 
 
 @pytest.mark.parametrize(
+    ("draw", "waits"), [(max, [1, 2, 4, 8, 16, 30, 30, 30]), (min, [0] * 8)], ids=["longest", "shortest"]
+)
+def test_the_backoff_doubles_up_to_a_maximum_with_full_jitter(
+    hubspot: Simulator, monkeypatch: pytest.MonkeyPatch, draw: Callable[..., float], waits: list[float]
+) -> None:
+    monkeypatch.setattr(random, "uniform", draw)
+    pauses = Pauses()
+    hubspot.inject(status=503, times=99)
+    with client_of(hubspot, pauses=pauses, max_retries=8) as client, pytest.raises(HubSpotUnavailableError):
+        client.get_all_limits()
+    assert pauses == waits
+
+
+@pytest.mark.parametrize(
     ("status", "header", "seconds"),
     [(477, "86400", 86400), (477, "61", 61), (429, "3600", 3600), (503, "120", 120), (423, "99", 99)],
 )
@@ -171,6 +186,19 @@ def test_a_long_retry_after_fails_at_once_with_the_time(
     assert error.value.retryable
     assert pauses == []
     assert len(hubspot.requests) == 1
+
+
+@pytest.mark.parametrize(("header", "is_slept"), [("60", True), ("60.1", False)])
+def test_the_longest_retry_after_that_the_client_sleeps(hubspot: Simulator, header: str, is_slept: bool) -> None:
+    pauses = Pauses()
+    hubspot.inject(status=429, headers={"Retry-After": header})
+    with client_of(hubspot, pauses=pauses) as client:
+        if is_slept:
+            client.get_all_limits()
+        else:
+            with pytest.raises(HubSpotRateLimitError):
+                client.get_all_limits()
+    assert len(pauses) == is_slept
 
 
 def test_a_long_retry_after_may_be_a_date(hubspot: Simulator) -> None:

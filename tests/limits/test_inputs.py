@@ -1,4 +1,4 @@
-"""Arguments of a batch: everything that is wrong with them is said at once, and with its place."""
+"""Arguments of a batch: every mistake is reported at once, with its place."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def places(*args: Any, **options: Any) -> list[str]:
     return [problem.split(": ")[0] for problem in problems(*args, **options)]
 
 
-def test_good_inputs_come_back_ready_to_be_sent() -> None:
+def test_valid_inputs_are_returned_as_models() -> None:
     inputs = [limit(), limit(1, 1), limit(279, 2, "USER_DEFINED")]
     parsed = parse_inputs("contacts", "0-2", inputs, "create")
-    assert [each.to_wire() for each in parsed] == inputs
+    assert [limit_input.to_wire() for limit_input in parsed] == inputs
 
 
 def test_a_purge_has_no_limits() -> None:
     parsed = parse_inputs("contacts", "companies", ({"category": "WORK", "typeId": 3},), "purge")
-    assert [each.to_wire() for each in parsed] == [{"category": "WORK", "typeId": 3}]
+    assert [limit_input.to_wire() for limit_input in parsed] == [{"category": "WORK", "typeId": 3}]
     assert problems("contacts", "companies", [limit()], "purge") == [
         "inputs[0].'maxToObjectIds': is not part of an input of purge (category, typeId)"
     ]
@@ -50,9 +50,9 @@ def test_numbers_may_be_strings_as_jinja_renders_them(value: Any) -> None:
     assert parse_inputs("contacts", "companies", [limit(value, "3")], "update")[0].type_id == 279
 
 
-def test_models_and_enums_are_inputs_too() -> None:
+def test_models_and_enums_are_accepted_as_inputs() -> None:
     given_ = [LimitInput.model_validate(limit()), limit(category=AssociationCategory.USER_DEFINED)]
-    assert [each.to_wire() for each in parse_inputs("a", "b", given_, "create")] == [
+    assert [limit_input.to_wire() for limit_input in parse_inputs("a", "b", given_, "create")] == [
         limit(),
         limit(category="USER_DEFINED"),
     ]
@@ -94,7 +94,7 @@ NO_NUMBERS: list[Any] = [
         *[({key: value}, f"inputs[1].{key}") for key in ("typeId", "maxToObjectIds") for value in NO_NUMBERS],
     ],
 )
-def test_a_bad_value_is_named_with_index_and_field(change: dict[str, Any], place: str) -> None:
+def test_an_invalid_value_is_named_with_index_and_field(change: dict[str, Any], place: str) -> None:
     assert places("contacts", "companies", [limit(3), limit() | change], "create") == [place]
 
 
@@ -110,14 +110,14 @@ def test_a_missing_key(key: str) -> None:
     assert problems("contacts", "companies", [given_], "update") == [f"inputs[0].{key}: is missing"]
 
 
-def test_a_superfluous_key() -> None:
+def test_an_unknown_key() -> None:
     assert places("contacts", "companies", [limit() | {"max": 3, 7: 8}], "update") == [
         "inputs[0].'max'",
         "inputs[0].7",
     ]
 
 
-def test_duplicates_are_of_category_and_type() -> None:
+def test_inputs_with_the_same_category_and_type_are_duplicates() -> None:
     parse_inputs("a", "b", [limit(5), limit(5, category="USER_DEFINED")], "update")
     assert problems("a", "b", [limit(5), limit(6), limit("5", 9)], "update") == [
         "inputs[2]: repeats inputs[0]: HUBSPOT_DEFINED 5"
@@ -145,7 +145,7 @@ def test_inputs_must_be_a_list(inputs: Any) -> None:
     assert places("contacts", "companies", inputs, "create") == ["inputs"]
 
 
-def test_an_empty_list_sets_nothing() -> None:
+def test_an_empty_list_is_refused() -> None:
     assert problems("contacts", "companies", [], "create") == ["inputs: must hold at least one input"]
 
 
@@ -190,7 +190,7 @@ def test_the_error_counts_its_problems() -> None:
     assert str(LimitInputsError(["a", "b"])).startswith("2 mistakes in")
 
 
-def test_a_long_value_is_shown_in_short() -> None:
+def test_a_long_value_is_shortened() -> None:
     (problem,) = problems("contacts", "companies", [limit(category="x" * 10_000)], "create")
     assert len(problem) < 200
 
@@ -217,11 +217,11 @@ class Unknown:
         ("contacts", "companies", [{"category": "WORK", "typeId": 1}], Unknown()),
     ],
 )
-def test_nothing_is_said_against_what_is_not_known_yet(args: Any) -> None:
+def test_unknown_values_are_not_checked(args: Any) -> None:
     check_inputs(*args, is_known=is_known)
 
 
-def test_what_is_known_is_checked_beside_what_is_not() -> None:
+def test_known_values_are_checked_beside_unknown_ones() -> None:
     inputs = [limit("{{ a }}", 0), limit(5), limit(5), Unknown()]
     assert places("{{ a }}", "", inputs, Unknown(), is_known=is_known) == [
         "to_object_type",
@@ -249,7 +249,7 @@ anything = st.recursive(
 
 @settings(max_examples=50)
 @given(anything, anything, anything | st.lists(st.dictionaries(keys, scalars)), anything)
-def test_whatever_comes_in_only_one_kind_of_error_comes_out(
+def test_any_arguments_are_accepted_or_raise_one_kind_of_error(
     from_type: Any, to_type: Any, inputs: Any, action: Any
 ) -> None:
     with contextlib.suppress(LimitInputsError):

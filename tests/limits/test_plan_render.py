@@ -35,6 +35,13 @@ def test_a_terminal_shows_a_table_and_the_summary() -> None:
     assert text.rstrip().endswith("Plan: 1 to create, 1 to update, 1 to purge. 1 unchanged, 1 unmanaged.")
 
 
+def test_unchanged_limits_are_shown_on_request() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render_terminal(some_plan(), show_unchanged=True))
+    (row,) = [line for line in console.export_text().splitlines() if "unchanged " in line and line.startswith("=")]
+    assert row.split() == ["=", "unchanged", "contacts", "->", "companies", "(unlabeled)", "9"]
+
+
 def test_a_plan_without_changes_is_one_line() -> None:
     plan = plan_of(association("contacts", "companies", limit=5), direction_state([(HUBSPOT, 279, 5, None)]))
     assert plan.is_empty

@@ -235,7 +235,7 @@ def test_the_lines_name_everything_that_is_not_applied() -> None:
         "1 direction could not be read. 1 direction does not fit the portal. Applied 1 of 4: 1 refused, 1 unconfirmed,"
         " 1 not attempted. Not settled yet.",
         "contacts -> companies could not be read: HubSpot is not available.",
-        "contacts -> companies does not fit the portal and is left as it is: limits.yaml:3:5: no such label",
+        "contacts -> companies does not fit the portal and is not changed: limits.yaml:3:5: no such label",
         'contacts -> companies "Owner" unlimited -> 3: refused (HubSpot gave no reason)',
         "contacts -> companies (unlabeled) 2 -> 5: unconfirmed (slow down)",
         'contacts -> companies label "Owner": not attempted (a change that has to come first is not applied)',

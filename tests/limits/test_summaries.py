@@ -23,7 +23,7 @@ def test_an_unfit_direction_is_not_retryable(hubspot: Simulator, client: HubSpot
     report = apply_plan(make_plan(client, source), client)
     assert (report.ok, report.retryable) == (False, True)
     assert report.summary == (
-        "1 direction could not be read. 1 direction does not fit the portal. Nothing to apply in the others."
+        "1 direction could not be read. 1 direction does not fit the portal. Nothing to apply in the other directions."
     )
 
 

@@ -79,3 +79,13 @@ def test_labels_of_unsendable_types_are_listed(hubspot: Simulator, client: HubSp
     show_rows(hubspot)
     plan = make_plan(client, declare(association("contacts", "companies", labels={"Gone": 1})))
     assert 'it has "Huge", "Partner"' in problems_of(plan)
+
+
+def test_an_unsendable_type_that_the_portal_does_not_have_is_a_warning(client: HubSpotClient) -> None:
+    types = [{"category": "PARTNER_DEFINED", "typeId": 5, "limit": 3}]
+    plan = make_plan(client, declare(association("contacts", "companies", types=types)))
+    assert (plan.unfit, plan.writes) == ([], [])
+    assert plan.warnings == [
+        "contacts -> companies PARTNER_DEFINED 5: the file declares the limit 3, the limit in the portal is "
+        "unlimited; this package cannot change limits of this association type"
+    ]

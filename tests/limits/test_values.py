@@ -1,4 +1,4 @@
-"""Values as people and Jinja write them: whole numbers, text of data, object types with blanks around them."""
+"""Values in the forms that people and Jinja write: whole numbers, data as text, object types with blanks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_hubassoc.limits.inputs import (
 
 
 class NumpyInt64:
-    """What numpy.int64 has that counts here: no int of Python's, but usable as an index."""
+    """A number like numpy.int64: no Python int, but usable as an index."""
 
     def __init__(self, value: int) -> None:
         self._value = value
@@ -77,7 +77,7 @@ def test_everything_else_is_refused_with_the_argument(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [numpy_bool(1), True, "1_000", "\uff11", "0x10", "nan", "inf", None, "", [], "1 2"])
-def test_what_is_no_length_of_time_is_refused(value: Any) -> None:
+def test_values_that_are_not_a_length_of_time_are_refused(value: Any) -> None:
     with pytest.raises(LimitInputsError, match="timeout: must be a number of seconds above 0"):
         parse_seconds({"timeout": value})
 
@@ -95,7 +95,7 @@ def test_a_count_is_at_least_one(value: Any) -> None:
 
 
 @given(st.integers(-(10**18) + 1, 10**18 - 1))
-def test_every_integer_and_its_text_mean_the_same(number: int) -> None:
+def test_an_integer_and_its_text_mean_the_same(number: int) -> None:
     assert whole_number(number) == whole_number(str(number)) == whole_number(Decimal(number)) == number
 
 
@@ -103,7 +103,7 @@ INPUTS = [{"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 5, "n
 
 
 @pytest.mark.parametrize("text", [str(INPUTS), json.dumps(INPUTS), f"  {INPUTS}\n", json.dumps(INPUTS, indent=1)])
-def test_text_of_data_is_read(text: str) -> None:
+def test_data_is_read_from_its_text(text: str) -> None:
     assert from_text("inputs", text) == INPUTS
 
 
@@ -113,7 +113,7 @@ def test_every_kind_of_plain_data_survives_its_text() -> None:
 
 
 @pytest.mark.parametrize("value", [INPUTS, {}, None, 5, "contacts", "limits.yaml", ""])
-def test_what_is_no_such_text_is_returned_as_it_is(value: Any) -> None:
+def test_other_values_are_returned_unchanged(value: Any) -> None:
     assert from_text("inputs", value) is value
 
 
@@ -137,7 +137,7 @@ def test_what_is_no_such_text_is_returned_as_it_is(value: Any) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_text_that_is_no_data_names_the_two_cures(text: str) -> None:
+def test_text_that_is_not_data_is_refused_with_advice(text: str) -> None:
     with pytest.raises(LimitInputsError) as raised:
         from_text("plan", text)
     [problem] = raised.value.problems
@@ -148,7 +148,7 @@ def test_text_that_is_no_data_names_the_two_cures(text: str) -> None:
 
 
 @given(st.text(alphabet="[]{}(),:'\"\\ 0123abNoneTrue-+\n", max_size=40))
-def test_whatever_the_text_only_one_kind_of_error_comes_out(text: str) -> None:
+def test_any_text_is_read_or_raises_one_kind_of_error(text: str) -> None:
     with contextlib.suppress(LimitInputsError):
         from_text("plan", "[" + text)
 
@@ -156,11 +156,11 @@ def test_whatever_the_text_only_one_kind_of_error_comes_out(text: str) -> None:
 def test_inputs_as_jinja_renders_them() -> None:
     inputs = [{"category": "HUBSPOT_DEFINED", "typeId": 279, "maxToObjectIds": 5}]
     parsed = parse_inputs("contacts", "companies", str(inputs), "create")
-    assert [each.to_wire() for each in parsed] == inputs
+    assert [limit_input.to_wire() for limit_input in parsed] == inputs
 
 
 @pytest.mark.parametrize("text", ["None", "", "<XComArg>", "[<object>]"])
-def test_inputs_that_are_text_of_nothing(text: str) -> None:
+def test_inputs_rendered_to_nothing_are_refused(text: str) -> None:
     with pytest.raises(LimitInputsError, match=r"inputs: .*task\.output.*render_template_as_native_obj"):
         parse_inputs("contacts", "companies", text, "create")
 
@@ -172,6 +172,6 @@ def test_an_object_type_is_sent_without_blanks(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", " ", "a\nb", "a/b", 5])
-def test_what_is_no_object_type_is_refused(value: Any) -> None:
+def test_values_that_are_not_an_object_type_are_refused(value: Any) -> None:
     with pytest.raises(LimitInputsError, match="object type"):
         object_type(value)

@@ -11,20 +11,13 @@ import pytest
 from tests.support import environment, leaks
 from tests.support.stack import Stack
 
-SHARED = {"test_discovery": "one Airflow", "test_example_dags": "one Airflow"}
-"""Modules whose tests share one Airflow -> the name of their group; every other module starts its own."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder and keep those that share an Airflow on one worker; workers begin with them."""
+    """Mark the tests of this folder. Parallel runs begin with them, as they take longest."""
     folder = Path(__file__).parent
     for item in items:
         if folder in item.path.parents:
             item.add_marker(pytest.mark.airflow)
-            if "stack" in item.fixturenames:  # type: ignore[attr-defined]  # every test here is a function
-                module = item.path.stem
-                item.add_marker(pytest.mark.xdist_group(SHARED.get(module, module)))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
 
@@ -42,7 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack = Stack(folder / "airflow", dags_folder=dags_folder)
         with leaks.searched(stack, leaks.secrets_of(stack)):
             # It would start by itself in the middle of a test, and change the portal.
-            stack.api.call("PATCH", "/dags/hubspot_limits_mend_drift", json={"is_paused": True})
+            stack.api.call("PATCH", "/dags/hubspot_limits_restore_drift", json={"is_paused": True})
             yield stack
 
 

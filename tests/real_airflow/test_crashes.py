@@ -1,7 +1,7 @@
-"""Crashes in a whole Airflow: whatever is killed, what was asked for is done once, and nobody waits for ever.
+"""Crashes in a whole Airflow: whichever process is killed, each batch is sent once, and no task waits for ever.
 
-Processes are killed with SIGKILL, so that none of them can put anything in order. In the end nothing is left behind:
-no task, no process, and none of the secrets that went through it.
+Processes are killed with SIGKILL, so none of them can clean up. In the end nothing is left behind: no task, no process,
+and no secret.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ BILLING_CONTACT = ("0-1", "0-2", "HUBSPOT_DEFINED", 931)
 
 
 def patience(seconds: int) -> dict[str, str]:
-    """Say how soon Airflow takes a process that no longer tells anything for dead.
+    """Set after how many seconds without a heartbeat Airflow considers a process dead.
 
-    A busy machine needs some patience: otherwise a scheduler that is only slow takes itself for dead, and starts
-    all its tasks a second time.
+    On a busy machine, a scheduler that is only slow would otherwise consider itself dead, and start all its tasks
+    a second time.
     """
     return {
         "AIRFLOW__CORE__PARALLELISM": "6",  # two tasks do nothing but wait
@@ -81,7 +81,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, canaries: dict[str, str], fu
     """Start an Airflow that notices soon what has died."""
     with ended_on_sigterm():
         home = tmp_path_factory.mktemp("crashes") / "airflow"
-        stack = Stack(home, dags_folder=DAGS, variables=patience(30 if full else 8))
+        stack = Stack(home, dags_folder=DAGS, variables=patience(30 if full else 12))
         stack.hubspot.oauth.client_secret = canary("client-secret")
         stack.hubspot.oauth.refresh_token = canary("refresh-token")
         canaries |= leaks.secrets_of(stack)
@@ -265,7 +265,7 @@ def run_of_victims(stack: Stack, plan: Sequence[tuple[str, list[Kill]]]) -> Iter
 def lengths(stack: Stack) -> dict[str, int]:
     """Return the number of requests of each kind of task that nobody disturbs."""
     with run_of_victims(stack, [(kind, []) for kind in ("create", "update", "sync")]) as (run, victims):
-        assert run.state == "success", run.account()
+        assert run.state == "success", run.summary()
         for victim in victims:
             assert run.instances[victim.kind, 0]["try_number"] == 1
             assert victim.portal.limits() == asked(victim.kind, victim.portal)
@@ -309,7 +309,7 @@ def test_a_worker_killed_between_any_two_requests_does_what_was_asked_and_nothin
 ) -> None:
     plan = draw(lengths, full)
     with run_of_victims(stack, plan) as (run, victims):
-        assert run.state == "success", run.account()
+        assert run.state == "success", run.summary()
         places: Counter[str] = Counter()
         survived = 0
         for (kind, kills), victim in zip(plan, victims, strict=True):
@@ -511,9 +511,9 @@ def test_a_killed_scheduler_leaves_nobody_waiting_and_nothing_is_sent_again(
     waiting.deferred.release()
 
     run = stack.api.finish("waiting", waiting.run_id, timeout=900)
-    assert run.state == "success", run.account()
-    assert waiting.deferred.submissions() == [1] * len(waiting.deferred.conf), run.account()
-    assert waiting.working.submissions() == [1] * len(waiting.working.conf), run.account()
+    assert run.state == "success", run.summary()
+    assert waiting.deferred.submissions() == [1] * len(waiting.deferred.conf), run.summary()
+    assert waiting.working.submissions() == [1] * len(waiting.working.conf), run.summary()
 
 
 # -- the time is up ----------------------------------------------------------------------------------------------
@@ -531,7 +531,7 @@ def test_a_wait_whose_time_is_up_fails_and_says_so(stack: Stack, timing_out: str
     assert run.state == "failed"
     for task_id, error in (("operator", "HubSpotOperationTimeoutError"), ("sensor", "AirflowSensorTimeout")):
         instance = run.instances[task_id, -1]
-        assert instance["state"] == "failed", run.account()
+        assert instance["state"] == "failed", run.summary()
         log = stack.api.log(instance)
         assert "Pausing task as DEFERRED" in log
         assert error in log
@@ -624,10 +624,10 @@ def test_failures_of_every_kind_show_no_secret(
         endless.set_limit(*key, limit)
     run = stack.api.finish("failing", failing.run_id)
 
-    assert run.instances["oauth", -1]["state"] == "success", run.account()
+    assert run.instances["oauth", -1]["state"] == "success", run.summary()
     for task_id, error in SAID.items():
         instance = run.instances[task_id, -1]
-        assert instance["state"] == "failed", run.account()
+        assert instance["state"] == "failed", run.summary()
         assert error in stack.api.log(instance), stack.api.log(instance)
 
 

@@ -1,4 +1,4 @@
-"""What Airflow itself finds out about the provider, and about its connection."""
+"""What Airflow discovers of the provider and of its connection type."""
 
 import json
 

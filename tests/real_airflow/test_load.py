@@ -1,4 +1,4 @@
-"""Many operations that wait at once in one triggerer of a real Airflow: all of them are noticed, and none late.
+"""Many batches that one triggerer of a real Airflow waits for: the end of each is noticed, and none late.
 
 No worker and no scheduler: what they leave behind when a task defers is written by ``tests.support.waiting``.
 Every operation is one that the embedded HubSpot has taken, with an end of its own; one in ten has a status link.

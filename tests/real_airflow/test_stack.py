@@ -1,4 +1,4 @@
-"""The whole Airflow itself: it ends as a whole, and tells why when it cannot start."""
+"""The whole Airflow itself: all of it ends together, and it reports why it cannot start."""
 
 import re
 import signal

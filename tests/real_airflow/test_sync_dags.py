@@ -87,8 +87,8 @@ def test_a_sync_makes_the_portal_as_declared_and_the_next_one_writes_nothing(sta
 
     run = stack.api.run("hubspot_limits_sync")
 
-    assert run.state == "success", run.account()
-    assert "deferred" in run.seen["sync", -1], run.account()
+    assert run.state == "success", run.summary()
+    assert "deferred" in run.seen["sync", -1], run.summary()
     assert portal.limits() == as_declared(portal)
     result = run.xcom("sync")
     assert (result["changed"], result["settled"], result["portal_id"]) == (True, True, portal.portal_id)
@@ -100,7 +100,7 @@ def test_a_sync_makes_the_portal_as_declared_and_the_next_one_writes_nothing(sta
     portal.clear_requests()
     again = stack.api.run("hubspot_limits_sync")
 
-    assert again.state == "success", again.account()
+    assert again.state == "success", again.summary()
     assert writes(portal) == []
     assert again.xcom("sync")["changed"] is False
     assert len(changes_told(stack, portal)) == before + 1
@@ -133,7 +133,7 @@ def planned_run(stack: Stack) -> tuple[str, dict[str, Any]]:
 
     def waits() -> bool | None:
         states = {each["task_id"]: each["state"] for each in stack.api.task_instances(APPROVED_SYNC, run_id)}
-        assert "failed" not in states.values(), stack.api.finish(APPROVED_SYNC, run_id).account()
+        assert "failed" not in states.values(), stack.api.finish(APPROVED_SYNC, run_id).summary()
         return True if states["approve"] in ("awaiting_input", "deferred") else None
 
     wait_for("the question", waits, timeout=120)
@@ -164,7 +164,7 @@ def test_what_was_approved_is_what_is_applied(stack: Stack, portal: Simulator) -
     answer(stack, run_id, "Approve")
     run = stack.api.finish(APPROVED_SYNC, run_id)
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     assert portal.limits() == as_declared(portal)
     planned = [change for change in run.xcom("plan", key="plan")["changes"] if change["action"] != "unchanged"]
     applied = [change for change in run.xcom("apply")["applied"] if "action" in change]
@@ -179,7 +179,7 @@ def test_nobody_is_asked_when_the_portal_is_as_declared(stack: Stack, portal: Si
 
     run = stack.api.run(APPROVED_SYNC)
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     states = {task: run.instances[task, -1]["state"] for task in ("plan", "has_changes", "approve", "apply")}
     assert states == {"plan": "success", "has_changes": "success", "approve": "skipped", "apply": "skipped"}
     assert writes(portal) == []
@@ -192,9 +192,9 @@ def test_a_plan_is_refused_when_the_portal_has_changed_since(stack: Stack, porta
 
     run = stack.api.finish(APPROVED_SYNC, run_id)
 
-    assert run.state == "failed", run.account()
+    assert run.state == "failed", run.summary()
     apply = run.instances["apply", -1]
-    assert (apply["state"], apply["try_number"]) == ("failed", 1), run.account()  # no retry can mend it
+    assert (apply["state"], apply["try_number"]) == ("failed", 1), run.summary()  # a permanent error
     assert "the limit was unlimited and is now 7" in stack.api.log(apply)
     assert writes(portal) == []
     assert portal.limits() == {CONTACT_TO_COMPANY: 7}
@@ -206,8 +206,8 @@ def test_nothing_is_applied_when_the_plan_is_rejected(stack: Stack, portal: Simu
 
     run = stack.api.finish(APPROVED_SYNC, run_id)
 
-    assert run.state == "success", run.account()
-    assert run.instances["apply", -1]["state"] == "skipped", run.account()
+    assert run.state == "success", run.summary()
+    assert run.instances["apply", -1]["state"] == "skipped", run.summary()
     assert writes(portal) == []
     assert portal.limits() == {}
 
@@ -234,7 +234,7 @@ def test_one_file_for_two_portals(stack: Stack, portal: Simulator) -> None:
         conf = {"connections": [environment.CONNECTION_ID, conn_id]}
         run = stack.api.run("hubspot_limits_onboard_portals", conf)
 
-        assert run.state == "success", run.account()
+        assert run.state == "success", run.summary()
         mapped = {index: each["rendered_map_index"] for (task, index), each in run.instances.items() if task == "sync"}
         assert mapped == {0: environment.CONNECTION_ID, 1: conn_id}
         for index, each in enumerate([portal, second]):
@@ -245,12 +245,12 @@ def test_one_file_for_two_portals(stack: Stack, portal: Simulator) -> None:
 
 # -- drift -----------------------------------------------------------------------------------------------------
 
-MEND_DRIFT = "hubspot_limits_mend_drift"
+RESTORE_DRIFT = "hubspot_limits_restore_drift"
 QUICK = {
     "poll_interval=SECONDS": "poll_interval=1",
     "settle_seconds=SECONDS": "settle_seconds=3",
     '"hubspot_limits_drifted"': '"hubspot_limits_drifted_quickly"',
-    f'"{MEND_DRIFT}"': f'"{MEND_DRIFT}_quickly"',
+    f'"{RESTORE_DRIFT}"': f'"{RESTORE_DRIFT}_quickly"',
 }
 
 WATCHED_TWICE = """
@@ -275,12 +275,12 @@ def dag_file(stack: Stack, name: str, text: str) -> Iterator[None]:
     assert stack.dags_folder != environment.EXAMPLE_DAGS
     path.write_text(text)
 
-    def there() -> bool | None:
+    def is_parsed() -> bool | None:
         assert stack.api.import_errors() == []
         return True if name in {dag["dag_id"] for dag in stack.api.dags()} else None
 
     try:
-        wait_for(f"the DAG {name}", there, timeout=120)
+        wait_for(f"the DAG {name}", is_parsed, timeout=120)
         let_runs_start(stack, name)
         yield
     finally:
@@ -298,7 +298,7 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
     for slow, quick in QUICK.items():
         assert text.count(slow) == 1
         text = text.replace(slow, quick)
-    dag_id = f"{MEND_DRIFT}_quickly"
+    dag_id = f"{RESTORE_DRIFT}_quickly"
 
     with dag_file(stack, dag_id, text):
         wait_for("the watchers", lambda: True if len(portal.requests) > 20 else None, timeout=120)
@@ -311,8 +311,8 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
 
         run = stack.api.finish(dag_id, wait_for("a run of the DAG", started, timeout=120))
 
-        assert run.state == "success", run.account()
-        assert run.xcom("tell") == ['contacts -> companies, label "Billing Contact": is 4, should be 1']
+        assert run.state == "success", run.summary()
+        assert run.xcom("notify") == ['contacts -> companies, label "Billing Contact": is 4, should be 1']
         assert portal.limits() == declared
         assert len(writes(portal)) == 1
         (event,) = asset_events(stack, "hubspot_limits_drifted_quickly")

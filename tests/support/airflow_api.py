@@ -172,7 +172,7 @@ class FinishedRun:
         """Return what a task left behind."""
         return self.api.xcom(self.instances[task_id, map_index], key)
 
-    def account(self) -> str:
+    def summary(self) -> str:
         """Tell what happened, for the message of a failed assertion."""
         lines = [f"{self.dag_id} {self.run_id}: {self.state}"]
         for key, instance in self.instances.items():

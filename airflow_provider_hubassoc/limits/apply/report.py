@@ -119,7 +119,7 @@ class ApplyReport:
         """The report in one line, such as "Applied 3 of 4: 1 refused. Settled."."""
         wrong = skipped_directions(len(self.unread), len(self.unfit))
         if not self.outcomes:
-            head = "Nothing to apply in the others" if wrong else "Nothing to apply"
+            head = "Nothing to apply in the other directions" if wrong else "Nothing to apply"
         else:
             head = f"Applied {len(self.of('applied'))} of {len(self.outcomes)}"
             rest = [f"{len(self.of(status))} {status}" for status in STATUSES[1:] if self.of(status)]

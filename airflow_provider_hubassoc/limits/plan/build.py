@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
-from airflow_provider_hubassoc.limits.config import AssociationConfig, ResolvedConfig
+from airflow_provider_hubassoc.limits.config.models import AssociationConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import (
     Change,
@@ -152,8 +152,8 @@ class _DirectionBuilder:
             return self._change("unchanged", key, current, target)
         if not isinstance(key, str) and not is_sendable(key):
             self._findings.warnings.append(
-                f"{self._direction} {key[0]} {key[1]}: the file declares {limit_text(target)}, the portal has "
-                f"{limit_text(current)}; this package cannot change limits of this association type"
+                f"{self._direction} {key[0]} {key[1]}: the file declares the limit {limit_text(target)}, the limit in "
+                f"the portal is {limit_text(current)}; this package cannot change limits of this association type"
             )
             return self._change("unmanaged", key, current, current)
         action: ChangeAction = "create" if current is None else "purge" if target is None else "update"

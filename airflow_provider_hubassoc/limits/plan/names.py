@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from airflow_provider_hubassoc.hubspot.constants import MAX_INT32, AssociationCategory, TypeIdentity
 from airflow_provider_hubassoc.hubspot.models import AssociationLabel, AssociationLimit
 from airflow_provider_hubassoc.hubspot.object_types import normalize
-from airflow_provider_hubassoc.limits.config import canonical_label
+from airflow_provider_hubassoc.limits.config.label_text import canonical_label
 from airflow_provider_hubassoc.limits.directions import (
     Direction,
     hubspot_directions,

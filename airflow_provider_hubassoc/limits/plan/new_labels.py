@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Sequence
 
 from airflow_provider_hubassoc.hubspot.object_types import display_name
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, ResolvedConfig
+from airflow_provider_hubassoc.limits.config.models import AssociationConfig, LabelConfig, ResolvedConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import look_alike_message, look_alikes, types_published_as

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from airflow_provider_hubassoc.hubspot.constants import TypeIdentity
-from airflow_provider_hubassoc.limits.config import AssociationConfig, LabelConfig, TypeConfig
+from airflow_provider_hubassoc.limits.config.models import AssociationConfig, LabelConfig, TypeConfig
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.plan.model import NewLabel
 from airflow_provider_hubassoc.limits.plan.names import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_hubassoc.limits.config import USUAL_MAXIMUM
+from airflow_provider_hubassoc.limits.config.rules import USUAL_MAXIMUM
 from airflow_provider_hubassoc.limits.plan.model import Change
 
 _LOWERED = "HubSpot does not enforce a lowered limit on existing associations"
