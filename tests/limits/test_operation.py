@@ -236,6 +236,21 @@ def test_times_are_kept_until_a_later_answer_has_others() -> None:
     assert (later.requested_at, later.started_at, later.completed_at) == ("4", "5", "6")
 
 
+def test_only_the_first_errors_of_an_input_are_kept() -> None:
+    judged = operation(A).with_answer(answer(status="CANCELED", errors=[ABOUT_NO_INPUT] * 7))
+    ((_, errors),) = judged.refused
+    assert len(errors) == 5
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(10, "USER_DEFINED 10 (max 3)"), (12, "USER_DEFINED 10 (max 3), and 2 more")]
+)
+def test_a_title_names_the_first_inputs(count: int, end: str) -> None:
+    title = operation(*({**B, "typeId": number} for number in range(1, count + 1))).title
+    assert title.startswith("the update batch for contacts -> companies: USER_DEFINED 1 (max 3), ")
+    assert title.endswith(end)
+
+
 # -- handles --
 
 
