@@ -86,7 +86,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for add in (_add_export, _add_validate, _add_plan, _add_apply, _add_labels, _add_schema, _add_demo):
         add(commands)
-    # The simulator has a parser of its own (see main); here it is only listed.
+    # The simulator has a separate parser (see main); here it is only listed.
     commands.add_parser("simulator", help="run a local stand-in for HubSpot", add_help=False)
     return parser
 
@@ -170,7 +170,7 @@ def _add_demo(commands: _Commands[Parser]) -> None:
     )
 
 
-# -- what several commands share -------------------------------------------------------------------------------
+# -- options of several commands -------------------------------------------------------------------------------
 
 _FILE_HELP = "limits file, YAML or JSON; - reads standard input"
 

@@ -171,7 +171,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             return self._finish(context, operation_from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; if Airflow's own timeout ended it, say what to check."""
+        """Resume after a deferral; if Airflow's own timeout ended it, add advice to the message."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout as error:

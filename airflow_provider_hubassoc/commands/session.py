@@ -1,4 +1,4 @@
-"""What all commands share: their options, their connection to HubSpot and their output."""
+"""The session of a command: its options, its connection to HubSpot and its output."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Session:
 
     @property
     def progress(self) -> str:
-        """Sentence for a user who interrupts the command: what it has changed so far."""
+        """Sentence about the changes made so far, for a user who interrupts the command."""
         if not self.planned_changes:
             return "Nothing was changed."
         return (

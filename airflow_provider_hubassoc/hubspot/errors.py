@@ -42,7 +42,7 @@ E = TypeVar("E", bound="HubSpotError")
 class HubSpotError(HubassocError):
     """Base class of all errors raised by the HubSpot client.
 
-    :param message: what happened and what to do, for a person; includes HubSpot's own text if there is one.
+    :param message: the event and advice, for a person; includes HubSpot's own text if there is one.
     :param status: HTTP status of the answer; None if there was none.
     :param category: HubSpot's ``category`` (or, with rate limits, ``errorType``).
     :param sub_category: HubSpot's ``subCategory``.

@@ -1,6 +1,6 @@
-"""The way of every request to HubSpot: one session, the token, repetition, redaction of secrets, and typed errors.
+"""Sending of every request to HubSpot: one session, the token, repetition, redaction of secrets, and typed errors.
 
-Sources: HubSpot's pages "Handling errors" and "API usage guidelines" (what to repeat, and when).
+Sources: HubSpot's pages "Handling errors" and "API usage guidelines" (which requests to repeat, and when).
 """
 
 from __future__ import annotations

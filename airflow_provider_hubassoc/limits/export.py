@@ -72,7 +72,7 @@ class Export:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def to_yaml(self, title: str = "HubSpot association limits", *, allow_unicode: bool = True) -> str:
-        """Return the file. The same limits give the same text, so that a diff shows what has changed.
+        """Return the file. The same limits give the same text, so that a diff shows only changes.
 
         :param title: text of the comment in the first line.
         :param allow_unicode: False writes characters outside ASCII as escapes, with the same meaning.

@@ -38,7 +38,7 @@ class BatchOptions:
 def run_batch(run: TaskRun, options: BatchOptions) -> dict[str, Any] | Deferral:
     """Send the batch, or find it sent by an earlier try; publish its handle; wait.
 
-    :return: the operation as plain JSON, or how the wait goes on.
+    :return: the operation as plain JSON, or the deferral that continues the wait.
     """
     inputs = parse_inputs(options.from_object_type, options.to_object_type, options.inputs, options.action)
     asked = BatchOperation(
@@ -97,7 +97,7 @@ def _submit(run: TaskRun, client: HubSpotClient, asked: BatchOperation) -> Batch
     run.sleep(0)  # raises if the task has been killed meanwhile
     operation = submit(client, asked, resend=run.is_later_try)
     if operation.action == "create" and operation.has_failed:
-        # Somebody else may have set the limits as asked in the meantime.
+        # Somebody else may have set the requested limits in the meantime.
         try:
             operation = refresh(client.without_retries(), operation)
         except HubSpotError as error:

@@ -1,4 +1,4 @@
-"""Wait for a batch in a sensor, and keep what is known of it for the next process of the same try."""
+"""Wait for a batch in a sensor, and keep its state for the next process of the same try."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SensorWait:
     def read(self) -> BatchOperation:
         """Read the state of the batch once, unless it is over.
 
-        If the read completes a batch that needs verification, its limits are read at once.
+        If the read completes a batch that needs verification, its limits are read immediately.
 
         :raises HubSpotError: as :meth:`~airflow_provider_hubassoc.limits.wait.Wait.poll`.
         """
@@ -96,7 +96,7 @@ class SensorWait:
         return self._wait.delay_after(elapsed)
 
     def timeout_message(self) -> str:
-        """Return the message of a timeout: what is missing, and what to do."""
+        """Return the message of a timeout: the missing limits, and advice."""
         return self._wait.timeout_message(self._options.timeout)
 
     def deferral(self) -> Deferral:

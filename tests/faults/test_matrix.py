@@ -129,7 +129,7 @@ def _of_sync(cell: Cell, outcome: Outcome) -> Outcome:
         return Outcome(Kind.FAILS, portal=Portal.AS_BEFORE)  # the plan leaves the direction as it is
     if isinstance(fault, BatchFault):
         return Outcome(Kind.RETRIES if outcome.kind is Kind.WAITS else outcome.kind, portal=outcome.portal)
-    if cell.place.hit == "write" and fault.mends and fault.strikes is Strikes.AFTER:
+    if cell.place.hit == "write" and fault.retryable and fault.strikes is Strikes.AFTER:
         return Outcome(Kind.SUCCEEDS, sent=outcome.sent)
     if cell.place.hit == "wait" and outcome.kind is not Kind.SUCCEEDS:
         return Outcome(Kind.RETRIES)  # everything is applied, and not seen in force

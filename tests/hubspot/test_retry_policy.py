@@ -91,7 +91,7 @@ def test_the_sleep_may_end_the_call() -> None:
         raise HubSpotRateLimitError("x")
 
     with pytest.raises(KilledError):
-        RetryPolicy().retrying(sleep)(fail)
+        RetryPolicy().retrying(sleep, idempotent=True)(fail)
 
 
 # -- Retry-After --

@@ -156,7 +156,8 @@ def test_a_failure_names_the_outcome_of_every_input() -> None:
         "HubSpot refused part of the create batch for contacts -> companies: 1 of 2 applied.\n"
         "Refused HUBSPOT_DEFINED 279 (max 5): 0-279 is not a valid association type between CONTACT and COMPANY"
         " [VALIDATION_ERROR].\n"
-        "Applied USER_DEFINED 35 (max 3). (category VALIDATION_ERROR, correlation id c-9)"
+        "Applied USER_DEFINED 35 (max 3).\n"
+        "Correct the refused inputs and send them again. (category VALIDATION_ERROR, correlation id c-9)"
     )
 
 
@@ -357,7 +358,8 @@ def test_a_limit_changed_by_hubspot_is_a_failure_once_a_read_confirms_it() -> No
     assert str(failure.value).startswith(
         "HubSpot set other limits than requested by the update batch for contacts -> companies (connection sandbox):"
         " 0 of 1 applied.\n"
-        "Not applied HUBSPOT_DEFINED 279 (max 5): HubSpot set 3 instead of 5."
+        "Not applied HUBSPOT_DEFINED 279 (max 5): HubSpot set 3 instead of 5.\n"
+        "Send the batch again. If the result is the same, ask HubSpot's support, with the correlation id."
     )
 
 

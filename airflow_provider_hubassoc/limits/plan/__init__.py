@@ -1,7 +1,7 @@
 """Plans: the difference between declared limits and a portal.
 
 A :class:`Plan` holds every limit that the file or the portal has in the directions of the file, as it is now and as
-it should be. It can be shown (:mod:`.render`), stored as JSON, approved, and later held against the portal again
+it should be. It can be shown (:mod:`.render`), stored as JSON, approved, and later compared with the portal again
 (:func:`rebase`).
 """
 
