@@ -33,10 +33,6 @@ def any_airflow(request: pytest.FixtureRequest) -> Airflow:
     return Airflow() if request.param == "store" else WithoutStore()
 
 
-def link_reads(hubspot: Simulator) -> list[str]:
-    return [path for path in reads(hubspot) if "/operations/" in path]
-
-
 @EVERY_MODE
 def test_a_verified_batch_with_a_status_link_ends(
     mode: str, any_airflow: Airflow, hubspot: Simulator, hubspot_conn: str

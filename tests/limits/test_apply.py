@@ -341,6 +341,16 @@ def test_it_reads_until_the_limits_are_in_force(hubspot: Simulator, client: HubS
     assert make_plan(client, TWO).is_empty
 
 
+def test_a_failed_read_is_not_repeated_for_unconfirmed_changes_alone(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
+    hubspot.clear_requests()
+    hubspot.inject(method="POST", status=500, times=9)
+    hubspot.inject(method="GET", status=500, times=9)
+    report = apply_plan(plan, client, resend=True)
+    assert [outcome.status for outcome in report.outcomes] == ["unconfirmed"]
+    assert sent(hubspot) == ["update contacts/companies", "GET contacts/companies"]
+
+
 def test_limits_that_do_not_settle_are_reported(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.stale_seconds = 60
     report = apply_plan(make_plan(client, TWO), client, verify_timeout=0.2)
