@@ -286,8 +286,8 @@ def test_every_argument_may_be_a_template(airflow: Airflow, hubspot: Simulator, 
     vars(hubspot.settings).update(SLOW)
     params = {"yes": True, "no": False, "many": 7, "seconds": 0.05, "timeout": 20}
     with DAG("templated", params=params):
-        here = sensor(
-            task_id="here",
+        in_worker = sensor(
+            task_id="in_worker",
             operation=submit(),
             verify="{{ params.yes }}",
             deferrable="{{ params.no }}",
@@ -296,10 +296,12 @@ def test_every_argument_may_be_a_template(airflow: Airflow, hubspot: Simulator, 
             timeout="{{ params.timeout }}",
         )
         vars(hubspot.settings).update(NEVER)
-        there = sensor(task_id="there", operation=submit(), deferrable="{{ params.yes }}", verify="{{ params.no }}")
-    run = airflow.run(here)
+        deferred = sensor(
+            task_id="deferred", operation=submit(), deferrable="{{ params.yes }}", verify="{{ params.no }}"
+        )
+    run = airflow.run(in_worker)
     assert (run.state, run.result["verify"], len(run.legs)) == ("success", True, 1)
-    assert airflow.leg(there).message.trigger_kwargs["operation"]["verify"] is False
+    assert airflow.leg(deferred).message.trigger_kwargs["operation"]["verify"] is False
 
 
 def test_an_argument_may_come_from_a_task(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:

@@ -71,7 +71,7 @@ def test_labels_are_created_before_their_limits(hubspot: Simulator, client: HubS
     hubspot.clear_requests()
     report = apply_plan(plan, client, max_concurrency=1)
     assert report.ok, report.lines()
-    assert [each for each in sent(hubspot) if "labels" in each] == [
+    assert [line for line in sent(hubspot) if "labels" in line] == [
         # Somebody may have created one of them, or a look-alike, since the plan was made.
         "GET contacts/companies/labels",
         "GET companies/contacts/labels",
@@ -366,7 +366,7 @@ def test_the_caller_can_verify_later(hubspot: Simulator, client: HubSpotClient) 
     report = apply_plan(plan, client, verify_timeout=None)
     assert report.ok
     assert report.settled is None
-    assert not any(each.startswith("GET") for each in sent(hubspot))
+    assert not any(line.startswith("GET") for line in sent(hubspot))
     for operation in report.to_verify:
         handle = BatchOperation.from_dict(operation.to_dict())
         assert not handle.is_over
