@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = [*given[1:2], "--help"]
     terminal.replace_unencodable()
     if given[:1] == ["simulator"]:
-        from airflow_provider_hubassoc.simulator.__main__ import main as serve
+        from airflow_provider_hubassoc.simulator.__main__ import main as serve  # it takes a second to import
 
         return serve(given[1:], program="hubassoc simulator")
     with terminal.writing(sys.stdout) if sys.stdout else contextlib.nullcontext():
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, document: IO[str], interruption: Interruption) -> int:
+    # Not at the top: help and mistakes on the command line need no HTTP and models.
     from airflow_provider_hubassoc.commands import COMMANDS, Session, error_text
 
     session = Session(options, document, interruption)

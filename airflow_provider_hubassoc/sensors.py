@@ -135,9 +135,9 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: if the timeout has passed.
         :raises AirflowException: if reading failed ``max_poll_failures`` times in a row.
         """
-        with self._airflow_exceptions():
-            self._resolve_arguments()
         try:
+            with self._airflow_exceptions():
+                self._sensor_wait(context)  # checks the arguments, deferrable among them
             if not self.deferrable:
                 return self._execute_in_worker(context)
             first_poke = self.poke(context)

@@ -324,7 +324,7 @@ def report_from_event(event: Any) -> dict[str, Any]:
     :return: the report, with the result of the verification.
     :raises HubSpotPollError: if the event is not one of the trigger's.
     """
-    from airflow_provider_hubassoc.limits.apply import ApplyReport
+    from airflow_provider_hubassoc.limits.apply import ApplyReport  # imported here as in filter_shared_stream
 
     try:
         if event["outcome"] not in (OVER, TIMEOUT, POLL_FAILED):

@@ -31,7 +31,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_hubassoc.errors import HubassocError
-from airflow_provider_hubassoc.hubspot.object_types import display_name
 
 LONGEST_RETRY_AFTER = 7 * 86_400.0
 """Seconds. HubSpot's longest is one day, until the daily limit resets; more than a week is not plausible."""
@@ -317,11 +316,6 @@ class HubSpotPollError(HubSpotError):
     """Reading an operation's state failed several times in a row. The operation itself may well have succeeded."""
 
     retryable = True
-
-
-def direction_of(from_object_type: str, to_object_type: str) -> str:
-    """Return the display name of a direction: ``contacts -> companies``."""
-    return f"{display_name(from_object_type)} -> {display_name(to_object_type)}"
 
 
 def is_retry_after(value: object) -> bool:

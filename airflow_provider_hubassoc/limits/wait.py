@@ -150,7 +150,7 @@ class Wait:
         if not error.retryable and not is_sporadic:
             raise error
         if is_rejected and self.failures:  # leave a second rejection in a row to Airflow's retries
-            raise error.replace(retryable=True) from error
+            raise error.replace(retryable=True) from None
         self.failures += 1
         self.hold = error.retry_after or 0.0
         if self.failures >= self._max_poll_failures:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
+from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.plan.model import Plan
 from airflow_provider_hubassoc.task_state import TaskState
 
@@ -60,7 +60,7 @@ class BatchStore:
         try:
             sent = BatchOperation.from_dict(handle)
             started_at, conn_id = float(handle["started_at_epoch"]), handle["conn_id"]
-        except (OperationHandleError, ArithmeticError, KeyError, TypeError, ValueError):  # none, or of another version
+        except (ArithmeticError, KeyError, TypeError, ValueError):  # none, or of another version
             return None
         same = ("action", "from_object_type", "to_object_type", "inputs")
         if conn_id != self._conn_id or any(getattr(sent, name) != getattr(asked, name) for name in same):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError, parse_inputs
-from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.task_state import TaskState
 from airflow_provider_hubassoc.tasks.run import Deferral
@@ -146,7 +146,7 @@ class _WaitStore:
         state = self._state.get(self._key)
         try:
             known, failures = BatchOperation.from_dict(state["operation"]), int(state["failures"])
-        except (KeyError, TypeError, ValueError, OperationHandleError):  # nothing, or from another version
+        except (KeyError, TypeError, ValueError):  # nothing, or from another version
             return None
         names = ("action", "from_object_type", "to_object_type", "inputs", "verify", "correlation_id")
         if any(getattr(known, name) != getattr(asked, name) for name in names):

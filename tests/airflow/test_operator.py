@@ -350,7 +350,7 @@ def test_an_unknown_event_fails_the_task(airflow: Airflow, hubspot: Simulator, h
 
 
 def test_the_operator_works_in_dag_test(airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In dag.test the trigger runs in an event loop of its own, without the triggerer's supervisor."""
+    """In dag.test the trigger runs in a separate event loop, without the triggerer's supervisor."""
     hubspot.settings.processing_seconds = 0.15
     airflow.connections["in_database"] = {
         "conn_id": "in_database",

@@ -123,7 +123,7 @@ def test_every_mode_ends_alike(
 
 FAILURES = {
     "canceled at once": ("soft_fail", "never_fail"),
-    "pending for ever": ("soft_fail", "never_fail"),
+    "pending forever": ("soft_fail", "never_fail"),
     "reads fail, too often": ("soft_fail", "never_fail"),
     "token revoked while waiting": ("soft_fail",),
 }

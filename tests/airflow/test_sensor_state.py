@@ -33,10 +33,6 @@ def any_airflow(request: pytest.FixtureRequest) -> Airflow:
     return Airflow() if request.param == "store" else WithoutStore()
 
 
-def link_reads(hubspot: Simulator) -> list[str]:
-    return [path for path in reads(hubspot) if "/operations/" in path]
-
-
 @EVERY_MODE
 def test_a_verified_batch_with_a_status_link_ends(
     mode: str, any_airflow: Airflow, hubspot: Simulator, hubspot_conn: str
@@ -288,8 +284,8 @@ def test_every_argument_may_be_a_template(airflow: Airflow, hubspot: Simulator, 
     vars(hubspot.settings).update(SLOW)
     params = {"yes": True, "no": False, "many": 7, "seconds": 0.05, "timeout": 20}
     with DAG("templated", params=params):
-        here = sensor(
-            task_id="here",
+        in_worker = sensor(
+            task_id="in_worker",
             operation=submit(),
             verify="{{ params.yes }}",
             deferrable="{{ params.no }}",
@@ -298,10 +294,12 @@ def test_every_argument_may_be_a_template(airflow: Airflow, hubspot: Simulator, 
             timeout="{{ params.timeout }}",
         )
         vars(hubspot.settings).update(NEVER)
-        there = sensor(task_id="there", operation=submit(), deferrable="{{ params.yes }}", verify="{{ params.no }}")
-    run = airflow.run(here)
+        deferred = sensor(
+            task_id="deferred", operation=submit(), deferrable="{{ params.yes }}", verify="{{ params.no }}"
+        )
+    run = airflow.run(in_worker)
     assert (run.state, run.result["verify"], len(run.legs)) == ("success", True, 1)
-    assert airflow.leg(there).message.trigger_kwargs["operation"]["verify"] is False
+    assert airflow.leg(deferred).message.trigger_kwargs["operation"]["verify"] is False
 
 
 def test_an_argument_may_come_from_a_task(airflow: Airflow, hubspot: Simulator, hubspot_conn: str) -> None:

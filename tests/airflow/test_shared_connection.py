@@ -1,4 +1,4 @@
-"""What the waits of one triggerer share: the client, the reads of a direction, and the connection."""
+"""Sharing between the waits of one triggerer: the client, the reads of a direction, and the connection."""
 
 from __future__ import annotations
 

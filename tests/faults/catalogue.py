@@ -106,7 +106,7 @@ class Strike:
 
 @dataclass(frozen=True, eq=False)
 class Fault:
-    """One thing that goes wrong.
+    """One fault of a request.
 
     :param inject: causes it.
     :param error: type of the error that the client raises.
@@ -150,7 +150,7 @@ class Fault:
 
 @dataclass(frozen=True, eq=False)
 class BatchFault:
-    """One thing that is wrong with a batch rather than with a request.
+    """One fault of a batch rather than of a request.
 
     :param outcome: how a task ends that sends it or waits for it.
     :param reaction: what the provider does, in the table.

@@ -34,7 +34,7 @@ class Seen:
 
 
 class Proxy:
-    """Passes requests on to a port of this machine, one connection for each, and breaks those it was told to break.
+    """Passes requests on to a port of this machine, one connection for each, and breaks selected ones.
 
     :param port: of the HubSpot behind it.
     :param tls: what it shows to clients; None for plain HTTP.
@@ -62,9 +62,9 @@ class Proxy:
         self._stopping.set()
         self.refuse()
         with self._lock:
-            for each in self._open:
+            for connection in self._open:
                 with contextlib.suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
 

@@ -286,7 +286,7 @@ def _assert_portal(cell: Cell, outcome: Outcome, shown: Shown) -> None:
 
 
 def _assert_next_try(cell: Cell, outcome: Outcome, shown: Shown, world: World, tries: Iterator[Shown]) -> None:
-    """When the fault is over, the next try succeeds, whatever the one before has left behind."""
+    """When the fault is over, the next try succeeds, whatever state the previous one has left."""
     if shown.kind in (Kind.SUCCEEDS, Kind.FAILS):
         return
     is_batch = isinstance(cell.fault, BatchFault)
@@ -296,7 +296,7 @@ def _assert_next_try(cell: Cell, outcome: Outcome, shown: Shown, world: World, t
         return  # it waits for what never comes, or sees nothing
     fault = cell.fault
     if cell.place.way == "drift trigger" and (fault.moves or fault.asks_for_token or fault.named_time):  # type: ignore[union-attr]
-        return  # what is new in the connection is seen some minutes later; HubSpot's time has not come
+        return  # a changed connection is noticed some minutes later; the time that HubSpot named has not come
     world.end_faults()
     again = next(tries)
     assert again.kind is Kind.SUCCEEDS, (again.kind, again.error, again.sent)
@@ -312,11 +312,11 @@ def _assert_never_created_twice(fault: Fault | BatchFault, world: World) -> None
     if isinstance(fault, Fault) and fault.strikes is Strikes.BEFORE:
         not_done |= {302, 500, 502, 503, 504, *range(520, 531)}
     if isinstance(fault, BatchFault) and not fault.done:
-        not_done.add(200)  # what HubSpot itself answers to a create is 201
+        not_done.add(200)  # HubSpot answers 201 to a create
     created: set[tuple[str, int]] = set()
     for request in world.hubspot.requests:
         if request.method == "POST" and request.path.endswith("/batch/create"):
-            inputs = {(each["category"], each["typeId"]) for each in request.body["inputs"]}
+            inputs = {(limit_input["category"], limit_input["typeId"]) for limit_input in request.body["inputs"]}
             assert not inputs & created, "created twice"
             if request.status not in not_done:
                 created |= inputs
@@ -326,9 +326,9 @@ def _assert_no_thread_is_left(before: set[threading.Thread]) -> None:
     """Nothing is left but the bounded pool of the triggerer's requests, and what Airflow itself keeps or ends late."""
     end = time.monotonic() + 5
     airflows = re.compile("ThreadPoolExecutor-|.*_handle_socket_comms")
-    while left := [each for each in set(threading.enumerate()) - before if not airflows.match(each.name)]:
-        if all(each.name.startswith("hubspot_") for each in left):
+    while left := [thread for thread in set(threading.enumerate()) - before if not airflows.match(thread.name)]:
+        if all(thread.name.startswith("hubspot_") for thread in left):
             break
         assert time.monotonic() < end, f"threads left over: {left}"
         time.sleep(0.01)
-    assert len([each for each in threading.enumerate() if each.name.startswith("hubspot_")]) <= _POOL
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("hubspot_")]) <= _POOL

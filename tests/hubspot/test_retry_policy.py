@@ -20,7 +20,7 @@ from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_a
 
 
 def attempts(policy: RetryPolicy, error: Exception, *, idempotent: bool = True) -> list[float]:
-    """Fail for ever; return the waits between the attempts."""
+    """Fail forever; return the waits between the attempts."""
     waits: list[float] = []
 
     def fail() -> None:

@@ -71,7 +71,7 @@ def test_labels_are_created_before_their_limits(hubspot: Simulator, client: HubS
     hubspot.clear_requests()
     report = apply_plan(plan, client, max_concurrency=1)
     assert report.ok, report.lines()
-    assert [each for each in sent(hubspot) if "labels" in each] == [
+    assert [line for line in sent(hubspot) if "labels" in line] == [
         # Somebody may have created one of them, or a look-alike, since the plan was made.
         "GET contacts/companies/labels",
         "GET companies/contacts/labels",
@@ -341,6 +341,16 @@ def test_it_reads_until_the_limits_are_in_force(hubspot: Simulator, client: HubS
     assert make_plan(client, TWO).is_empty
 
 
+def test_a_failed_read_is_not_repeated_for_unconfirmed_changes_alone(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
+    hubspot.clear_requests()
+    hubspot.inject(method="POST", status=500, times=9)
+    hubspot.inject(method="GET", status=500, times=9)
+    report = apply_plan(plan, client, resend=True)
+    assert [outcome.status for outcome in report.outcomes] == ["unconfirmed"]
+    assert sent(hubspot) == ["update contacts/companies", "GET contacts/companies"]
+
+
 def test_limits_that_do_not_settle_are_reported(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.stale_seconds = 60
     report = apply_plan(make_plan(client, TWO), client, verify_timeout=0.2)
@@ -356,7 +366,7 @@ def test_the_caller_can_verify_later(hubspot: Simulator, client: HubSpotClient) 
     report = apply_plan(plan, client, verify_timeout=None)
     assert report.ok
     assert report.settled is None
-    assert not any(each.startswith("GET") for each in sent(hubspot))
+    assert not any(line.startswith("GET") for line in sent(hubspot))
     for operation in report.to_verify:
         handle = BatchOperation.from_dict(operation.to_dict())
         assert not handle.is_over

@@ -28,7 +28,7 @@ from tests.support.random_portals import (
 
 
 class KilledError(BaseException):
-    """The process is gone."""
+    """The simulated death of the process."""
 
 
 class DyingAdapter(HTTPAdapter):

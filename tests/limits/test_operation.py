@@ -28,7 +28,7 @@ ABOUT_NO_INPUT = {"message": "Something went wrong", "context": None}
 
 def operation(*inputs: dict[str, Any], action: str = "update", **fields: Any) -> BatchOperation:
     if action == "purge":
-        inputs = tuple({key: each[key] for key in ("category", "typeId")} for each in inputs)
+        inputs = tuple({key: limit_input[key] for key in ("category", "typeId")} for limit_input in inputs)
     return BatchOperation.from_dict(
         {"action": action, "from_object_type": "0-1", "to_object_type": "companies", "inputs": list(inputs), **fields}
     )
@@ -291,7 +291,7 @@ def test_the_handle_has_the_outcome_of_each_input() -> None:
     handle = operation(A, B).with_answer(answer(results=[result(A)], errors=[ABOUT_B])).to_dict()
     assert handle["inputs"] == [A, B]
     assert handle["applied"] == [A]
-    assert [(each["typeId"], each["errors"][0]["message"]) for each in handle["refused"]] == [(35, "Refused")]
+    assert [(refused["typeId"], refused["errors"][0]["message"]) for refused in handle["refused"]] == [(35, "Refused")]
     assert handle["unconfirmed"] == []
     assert handle["status"] == "COMPLETE"
 
@@ -332,7 +332,7 @@ def test_arbitrary_handles_are_read_or_refused(handle: Any, change: dict[str, An
 @given(st.lists(st.sampled_from([*RESULTS.values()]), min_size=1), st.permutations([A, B]))
 def test_the_order_of_results_and_inputs_does_not_matter(parts: list[list[Any]], inputs: list[Any]) -> None:
     rows = list(itertools.chain(*parts))
-    judged = [operation(*inputs).with_answer(answer(results=each)) for each in (rows, rows[::-1])]
+    judged = [operation(*inputs).with_answer(answer(results=order)) for order in (rows, rows[::-1])]
     assert judged[0].has_succeeded == judged[1].has_succeeded
     assert judged[0].has_succeeded == operation(A, B).with_answer(answer(results=rows)).has_succeeded
 

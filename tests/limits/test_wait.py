@@ -266,6 +266,7 @@ def test_a_second_rejection_in_a_row_is_left_to_a_retry() -> None:
     with pytest.raises(HubSpotAuthenticationError) as error:
         wait.poll(failing(first))
     assert error.value.retryable
+    assert error.value.__cause__ is None  # the retry policy would judge the task by a permanent cause
     assert not first.retryable  # the error itself stays as it was made
 
 

@@ -1,4 +1,4 @@
-"""What a log may show of an error at most."""
+"""Everything that a log may show of an error."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def _verified(report: ApplyReport, session: ApplySession, timeout: float) -> App
         try:
             session.follow(
                 wait,
-                lambda operation: operation.in_force is not None and applied[direction] <= set(operation.in_force),
+                lambda operation: not wait.reads_now and applied[direction] <= set(operation.in_force or ()),
             )
         except HubSpotError as error:
             log.info("The limits %s could not be verified: %s", direction, error)

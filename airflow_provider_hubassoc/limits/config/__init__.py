@@ -28,27 +28,19 @@ from airflow_provider_hubassoc.limits.config.models import (
     AssociationConfig,
     LabelConfig,
     LimitsConfig,
-    PortalConfig,
     ResolvedConfig,
-    TypeConfig,
 )
-from airflow_provider_hubassoc.limits.config.rules import USUAL_MAXIMUM
 from airflow_provider_hubassoc.limits.config.schema import json_schema, schema_text
-from airflow_provider_hubassoc.limits.config.values import Limit
 from airflow_provider_hubassoc.limits.problems import ConfigError, Place, Problem
 
 __all__ = [
-    "USUAL_MAXIMUM",
     "AssociationConfig",
     "ConfigError",
     "LabelConfig",
-    "Limit",
     "LimitsConfig",
     "Place",
-    "PortalConfig",
     "Problem",
     "ResolvedConfig",
-    "TypeConfig",
     "canonical_label",
     "check_config",
     "json_schema",

@@ -8,10 +8,8 @@ it should be. It can be shown (:mod:`.render`), stored as JSON, approved, and la
 from airflow_provider_hubassoc.limits.plan.build import build_plan
 from airflow_provider_hubassoc.limits.plan.model import (
     Change,
-    ChangeAction,
     NewLabel,
     Plan,
-    ReadDirection,
     StalePlanError,
     UnfitDirection,
 )
@@ -20,10 +18,8 @@ from airflow_provider_hubassoc.limits.state import UnreadDirection
 
 __all__ = [
     "Change",
-    "ChangeAction",
     "NewLabel",
     "Plan",
-    "ReadDirection",
     "StalePlanError",
     "UnfitDirection",
     "UnreadDirection",
