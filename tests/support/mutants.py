@@ -49,7 +49,7 @@ def sample(number: int, seed: int) -> list[tuple[Path, str, str]]:
 def is_noticed(checkout: Path, tests: list[str]) -> bool:
     """Run the tests in a copy of the checkout, and return True if one fails or they take too long."""
     sessions = Sessions()
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "4", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "4", "-m", "not slow", *tests]
     process = sessions.start(command, cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         return process.wait(TIMEOUT_SECONDS) != 0
