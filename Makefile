@@ -33,8 +33,8 @@ else
 	$(RUN) -m pytest $(ARGS)
 endif
 
-test-quick: .venv/installed ## run all tests that need no real Airflow
-	$(RUN) -m pytest $(PARALLEL) --ignore tests/real_airflow $(ARGS)
+test-quick: .venv/installed ## run the tests that need no real Airflow, without the slow ones, in a minute
+	$(RUN) -m pytest -q -n 4 -m 'not slow' --ignore tests/real_airflow --ignore tests/faults $(ARGS)
 
 test-faults: .venv/installed ## run the long form of the tests of faults, crashes and load (an hour)
 	$(RUN) -m pytest --full tests/faults tests/real_airflow/test_crashes.py tests/real_airflow/test_load.py $(ARGS)

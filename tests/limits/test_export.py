@@ -253,6 +253,7 @@ def odd_portal() -> Iterator[tuple[Simulator, HubSpotClient, list[tuple[str, str
         yield hubspot, client, types
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_the_export_of_any_portal_is_a_valid_file_without_changes(odd_portal: Any, data: st.DataObject) -> None:
     """Includes label limits above the object limit, which HubSpot's settings page allows."""
