@@ -53,8 +53,8 @@ def test_deferrable(stack: Stack, portal: Simulator) -> None:
     assert sum(request.method == "POST" for request in portal.requests) == 1
 
 
-def test_many_pairs(stack: Stack, portal: Simulator) -> None:
-    run = stack.api.run("hubspot_association_limits_many_pairs")
+def test_many_directions(stack: Stack, portal: Simulator) -> None:
+    run = stack.api.run("hubspot_association_limits_many_directions")
 
     assert run.state == "success", run.summary()
     mapped = [key for key in run.instances if key[0] == "set_limits"]
