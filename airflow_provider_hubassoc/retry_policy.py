@@ -51,7 +51,9 @@ if RetryPolicy is not None:
             # Not at the top: every DAG file imports this module.
             from airflow_provider_hubassoc.hubspot.retries import RetryPolicy as RequestRetryPolicy
 
-            for error in (exception, exception.__cause__):
+            # An error of this package says itself whether a retry makes sense, whatever caused it.
+            errors = [exception] if isinstance(exception, HubassocError) else [exception, exception.__cause__]
+            for error in errors:
                 if error is not None and is_permanent(error):
                     return RetryDecision.fail(reason="the error is permanent")
                 wait = (isinstance(error, HubassocError) and error.retry_after) or 0
