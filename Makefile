@@ -34,7 +34,7 @@ else
 endif
 
 test-quick: .venv/installed ## run the tests that need no real Airflow, without the slow ones, in a minute
-	$(RUN) -m pytest -q -n 4 -m 'not slow' --ignore tests/real_airflow --ignore tests/faults $(ARGS)
+	$(RUN) -m pytest -q -n 4 --dist worksteal -m 'not slow' --ignore tests/real_airflow --ignore tests/faults $(ARGS)
 
 test-faults: .venv/installed ## run the long form of the tests of faults, crashes and load (an hour)
 	$(RUN) -m pytest --full tests/faults tests/real_airflow/test_crashes.py tests/real_airflow/test_load.py $(ARGS)

@@ -37,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getoption("dist") != "load":  # another scheduler was asked for
+        return None
     from tests.support.scheduler import Scheduler  # a serial run works without pytest-xdist
 
     return Scheduler(config, log)

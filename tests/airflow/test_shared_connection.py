@@ -20,6 +20,8 @@ from tests.airflow.test_trigger import connections_to
 from tests.support.airflow_in_memory import Airflow
 from tests.support.scenarios import reads
 
+pytestmark = pytest.mark.slow
+
 HUBSPOT = "HUBSPOT_DEFINED"
 PAIR = ("contacts", "companies")
 
@@ -222,7 +224,6 @@ async def test_a_rotated_token_is_picked_up(airflow: Airflow, hubspot: Simulator
     assert 1 <= [request.status for request in hubspot.requests].count(401) <= 2  # the client tries once more
 
 
-@pytest.mark.slow
 async def test_a_revoked_token_ends_all_waits(airflow: Airflow, hubspot: Simulator) -> None:
     token = hubspot.issue_token()
     airflow.connections["hubspot_default"]["password"] = token

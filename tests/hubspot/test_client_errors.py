@@ -652,6 +652,7 @@ def test_a_secret_in_json_escapes_is_redacted(hubspot: Simulator) -> None:
         assert "*** is no good" in str(failure(client.get_all_limits))
 
 
+@pytest.mark.slow
 def test_the_errors_kept_from_an_answer_are_bounded(hubspot: Simulator) -> None:
     errors = [{"message": "m" * 4000, "category": "c" * 4000, "context": {"x": ["y" * 400]}}] * 700
     hubspot.inject(status=207, body={"status": "CANCELED", "results": [], "errors": errors})

@@ -18,6 +18,8 @@ from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inpu
 from tests.support import environment
 from tests.support.tracebacks import everything_shown
 
+pytestmark = pytest.mark.slow
+
 SECRET = "hunter2hunter2correcthorse"
 FILES = {
     "passwd": f"root:x:0:0:root:/root:/bin/bash\n{SECRET}:x:1:1::/:/bin/sh\n",
