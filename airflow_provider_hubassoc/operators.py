@@ -194,6 +194,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         self.from_object_type = from_object_type
         self.to_object_type = to_object_type
         self.inputs = inputs
+        self._checked_inputs: list[dict[str, Any]] = []
         self.action = action
         self.hubspot_conn_id = hubspot_conn_id
         self.wait_for_completion: Any = wait_for_completion
@@ -211,7 +212,9 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
         with mistakes.collected():
             inputs = materialized(self.inputs)
-            check_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
+            self._checked_inputs = check_inputs(
+                self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known
+            )
         if is_none(self.timeout):
             self.timeout = None
         intervals = ["poll_interval", "max_poll_interval", *(["timeout"] if self.timeout is not None else [])]
@@ -226,7 +229,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             action=self.action,  # type: ignore[arg-type]  # checked
             from_object_type=self.from_object_type,
             to_object_type=self.to_object_type,
-            inputs=materialized(self.inputs),
+            inputs=self._checked_inputs,
             wait_for_completion=self.wait_for_completion,
             deferrable=self.deferrable,
             poll_interval=self.poll_interval,

@@ -111,6 +111,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         self.from_object_type = from_object_type
         self.to_object_type = to_object_type
         self.inputs = inputs
+        self._checked_inputs: list[dict[str, Any]] = []
         self.action = action
         self.hubspot_conn_id = hubspot_conn_id
         self.poke_interval: Any = poke_interval
@@ -205,7 +206,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         if self.from_object_type is not None and self.inputs is not None:
             pair = (self.from_object_type, self.to_object_type)
             with mistakes.collected():
-                check_inputs(*pair, materialized(self.inputs), self.action, is_known=is_known)
+                self._checked_inputs = check_inputs(*pair, materialized(self.inputs), self.action, is_known=is_known)
         else:
             mistakes.convert(self, ["operation"], from_text, is_known)
         # Airflow allows 0: read without a pause, or once.
@@ -231,7 +232,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
                 operation=self.operation,
                 from_object_type=self.from_object_type,
                 to_object_type=self.to_object_type,
-                inputs=materialized(self.inputs),
+                inputs=self._checked_inputs,
                 action=self.action,
                 verify=self.verify,
                 poke_interval=self.poke_interval,

@@ -21,7 +21,7 @@ from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_typ
 from airflow_provider_hubassoc.limits.text_data import data_from_text
 
 if TYPE_CHECKING:
-    from airflow_provider_hubassoc.hubspot.models import LimitInput
+    pass
 
 PASS_DATA = (
     'pass the data itself: task.output or task.output["key"], or set render_template_as_native_obj=True on the DAG'
@@ -51,18 +51,6 @@ class LimitInputsError(HubassocError, ValueError):
 
 
 # -- the inputs of a batch --
-
-
-def parse_inputs(from_object_type: Any, to_object_type: Any, inputs: Any, action: Any) -> list[LimitInput]:
-    """Check the arguments of one batch and return its inputs as models. Parameters as :func:`check_inputs`.
-
-    :raises LimitInputsError: with every mistake that can be seen without asking HubSpot.
-    """
-    # Not at the top: parsing a DAG file needs the checks only, and the models are expensive to import.
-    from airflow_provider_hubassoc.hubspot.models import LimitInput
-
-    checked = check_inputs(from_object_type, to_object_type, inputs, action)
-    return [LimitInput.model_validate(limit_input) for limit_input in checked]
 
 
 def check_inputs(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_hubassoc.hooks import HubSpotHook
-from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError, parse_inputs
+from airflow_provider_hubassoc.hubspot.models import LimitInput
+from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
 from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.task_state import TaskState
@@ -28,7 +29,7 @@ class SensorOptions:
     operation: Any
     from_object_type: str | None
     to_object_type: str | None
-    inputs: Any
+    inputs: list[dict[str, Any]]
     action: str
     verify: bool
     poke_interval: float
@@ -118,10 +119,10 @@ def _asked_operation(options: SensorOptions) -> BatchOperation:
     """Return the batch to wait for, as the arguments describe it."""
     if options.from_object_type is not None:
         return BatchOperation(
-            action=options.action,  # type: ignore[arg-type]  # parse_inputs checks it
+            action=options.action,  # type: ignore[arg-type]  # checked
             from_object_type=options.from_object_type,
             to_object_type=options.to_object_type or "",
-            inputs=parse_inputs(options.from_object_type, options.to_object_type, options.inputs, options.action),
+            inputs=[LimitInput.model_validate(limit_input) for limit_input in options.inputs],
         )
     if isinstance(options.operation, str):
         raise LimitInputsError([f"operation: not the handle of a HubSpot batch operation: it is text; {PASS_DATA}"])

@@ -37,7 +37,7 @@ from airflow_provider_hubassoc.hubspot.transport import RateLimit
 from airflow_provider_hubassoc.limits.apply.batching import steps
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
+from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_seconds
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, build_plan
 from airflow_provider_hubassoc.limits.plan.rebase import rebase
@@ -52,6 +52,7 @@ from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.templating import InvalidArgumentsError
 from airflow_provider_hubassoc.triggers import operation_from_event, report_from_event
+from tests.support.inputs import parse_inputs
 from tests.support.wire import Peer, client_of, limit
 
 PAIR = ("contacts", "companies")

@@ -19,7 +19,6 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
 from airflow_provider_hubassoc.limits.apply import ApplyError
-from airflow_provider_hubassoc.limits.inputs import parse_inputs
 from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.operators import (
@@ -32,6 +31,7 @@ from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrig
 from tests.faults.catalogue import MAX_POLL_FAILURES, MAX_RETRIES, BatchFault, Fault, Kind, Strike
 from tests.faults.proxy import Proxy, Seen
 from tests.support.airflow_in_memory import Airflow, Try
+from tests.support.inputs import parse_inputs
 from tests.support.portal import association, declare
 from tests.support.scenarios import FIVE_COMPANIES, FROM, ONE_PRIMARY, TO
 from tests.support.wire import ACCOUNT, Peer, certificate, response

@@ -14,8 +14,9 @@ import pytest
 
 from airflow_provider_hubassoc.limits.config import ConfigError, load_config
 from airflow_provider_hubassoc.limits.config.yaml_text import MAX_BYTES
-from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
+from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_seconds
 from tests.support import environment
+from tests.support.inputs import parse_inputs
 from tests.support.tracebacks import everything_shown
 
 pytestmark = pytest.mark.slow

@@ -28,12 +28,12 @@ import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-from airflow_provider_hubassoc.limits.inputs import parse_inputs
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import operation_from_event
 from tests.real_airflow.conftest import ended_on_sigterm
 from tests.support import environment, figures
+from tests.support.inputs import parse_inputs
 from tests.support.polling import wait_for
 from tests.support.stack import STARTUP_SECONDS, Stack, StackError, migrated_database
 
