@@ -19,10 +19,10 @@ export UV_SYSTEM_CERTS = true
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/installed ## run an example DAG in a real Airflow against an embedded HubSpot (10 seconds)
+demo: .venv/installed ## run an example DAG in a real Airflow against the simulator (10 seconds)
 	@$(RUN) -m airflow_provider_hubassoc demo
 
-airflow: .venv/installed ## run a whole Airflow with its web UI and an embedded HubSpot, until Ctrl-C
+airflow: .venv/installed ## run a whole Airflow with its web UI and the simulator, until Ctrl-C
 	@$(RUN) -m tests.support.stack
 
 test: .venv/installed ## run all tests in parallel; with ARGS only some, serially (make test ARGS="tests/hubspot -k retries")
@@ -33,8 +33,8 @@ else
 	$(RUN) -m pytest $(ARGS)
 endif
 
-test-quick: .venv/installed ## run all tests that need no real Airflow
-	$(RUN) -m pytest $(PARALLEL) --ignore tests/real_airflow $(ARGS)
+test-quick: .venv/installed ## run the tests that need no real Airflow, without the slow ones, in a minute
+	$(RUN) -m pytest -q -n 4 --dist worksteal -m 'not slow' --ignore tests/real_airflow --ignore tests/faults $(ARGS)
 
 test-faults: .venv/installed ## run the long form of the tests of faults, crashes and load (an hour)
 	$(RUN) -m pytest --full tests/faults tests/real_airflow/test_crashes.py tests/real_airflow/test_load.py $(ARGS)
@@ -51,7 +51,7 @@ format: .venv/installed ## apply ruff fixes and formatting
 	$(RUN) -m ruff check --fix $(CODE)
 	$(RUN) -m ruff format $(CODE)
 
-benchmark: .venv/installed ## measure what importing and calling the provider costs
+benchmark: .venv/installed ## measure the cost of importing and calling the provider
 	@$(RUN) -m tests.benchmarks.benchmark
 	@$(RUN) -m tests.benchmarks.sync_benchmark
 	@$(RUN) -m tests.benchmarks.trigger_benchmark
@@ -67,7 +67,7 @@ constraints: .venv/installed ## update the pinned versions in constraints.txt
 		--no-annotate --group dev pyproject.toml -; } > .venv/constraints.txt
 	mv .venv/constraints.txt constraints.txt
 
-clean: ## remove everything that make has created
+clean: ## remove everything that make creates
 	rm -rf .venv .airflow dist
 
 # The packages are installed again when their list or their pins change. uv takes a third of the time of pip;

@@ -33,18 +33,18 @@ for module in pkgutil.walk_packages({PACKAGE}.__path__, "{PACKAGE}."):
 
 
 def check_files(wheel: zipfile.ZipFile) -> None:
-    """Only our package is in the wheel, with its data and its licence."""
+    """Check that the wheel contains only this package, with its data and its license."""
     names = wheel.namelist()
     foreign = [name for name in names if not re.match(rf"{PACKAGE}(-[^/]+\.dist-info)?/", name)]
     missing = [name for name in DATA if f"{PACKAGE}/{name}" not in names]
     if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
         missing.append("LICENSE")
     if foreign or missing:
-        sys.exit(f"In the wheel there is {foreign or 'nothing'} too much, and {missing or 'nothing'} is missing.")
+        sys.exit(f"Unexpected files in the wheel: {foreign}; missing files: {missing}.")
 
 
 def check_declared(wheel: zipfile.ZipFile) -> None:
-    """Every package that is imported is declared, and nothing that is not."""
+    """Check that exactly the imported packages are declared."""
     imported = set()
     for name in wheel.namelist():
         if name.endswith(".py"):
@@ -75,7 +75,7 @@ def normal(name: str) -> str:
 
 
 def check_installed(wheel: Path) -> None:
-    """In an environment with nothing else, every module can be imported and Airflow finds the provider."""
+    """Check in an empty environment that every module can be imported and that Airflow finds the provider."""
     uv = [sys.executable, "-m", "uv"]
     with tempfile.TemporaryDirectory() as folder:
         python = str(Path(folder) / "venv" / "bin" / "python")
@@ -117,7 +117,7 @@ def main() -> None:
         check_files(wheel)
         check_declared(wheel)
     check_installed(path)
-    print(f"{path.name} is good")
+    print(f"{path.name} passed all checks")
 
 
 if __name__ == "__main__":

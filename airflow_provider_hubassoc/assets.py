@@ -46,7 +46,6 @@ def drift_watchers(
     """
     # Not at the top: operators.py imports this module, and DAG files without drift watchers need none of this.
     from airflow_provider_hubassoc.limits.config.load import load_config
-    from airflow_provider_hubassoc.limits.directions import Direction
     from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrigger
 
     watchers = []
@@ -61,8 +60,9 @@ def drift_watchers(
             hubspot_conn_id=hubspot_conn_id,
             **options,
         )
-        direction = Direction(association.from_object_type, association.to_object_type)
-        watchers.append(AssetWatcher(name=_ascii(f"{hubspot_conn_id} {direction}", r"[ -~]+"), trigger=trigger))
+        watchers.append(
+            AssetWatcher(name=_ascii(f"{hubspot_conn_id} {association.direction}", r"[ -~]+"), trigger=trigger)
+        )
     return watchers
 
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = [*given[1:2], "--help"]
     terminal.replace_unencodable()
     if given[:1] == ["simulator"]:
-        from airflow_provider_hubassoc.simulator.__main__ import main as serve
+        from airflow_provider_hubassoc.simulator.__main__ import main as serve  # it takes a second to import
 
         return serve(given[1:], program="hubassoc simulator")
     with terminal.writing(sys.stdout) if sys.stdout else contextlib.nullcontext():
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, document: IO[str], interruption: Interruption) -> int:
+    # Not at the top: help and mistakes on the command line need no HTTP and models.
     from airflow_provider_hubassoc.commands import COMMANDS, Session, error_text
 
     session = Session(options, document, interruption)
@@ -85,7 +86,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for add in (_add_export, _add_validate, _add_plan, _add_apply, _add_labels, _add_schema, _add_demo):
         add(commands)
-    # The simulator has a parser of its own (see main); here it is only listed.
+    # The simulator has a separate parser (see main); here it is only listed.
     commands.add_parser("simulator", help="run a local stand-in for HubSpot", add_help=False)
     return parser
 
@@ -169,7 +170,7 @@ def _add_demo(commands: _Commands[Parser]) -> None:
     )
 
 
-# -- what several commands share -------------------------------------------------------------------------------
+# -- options of several commands -------------------------------------------------------------------------------
 
 _FILE_HELP = "limits file, YAML or JSON; - reads standard input"
 

@@ -1,4 +1,4 @@
-"""``hubassoc demo``: run a DAG in Airflow against an embedded simulator of HubSpot, in one process.
+"""``hubassoc demo``: run a DAG in Airflow against an embedded simulator, in one process.
 
 Airflow's metadata database (SQLite), its task runner and XCom are real, and so is the HTTP between the tasks and the
 simulator. The DAG runs as in ``dag.test()``: without scheduler, triggerer and web UI.
@@ -48,7 +48,7 @@ def run_demo(document: IO[str], *, canceled: bool = False, log: Path | None = No
 
     Changes the environment variables of this process and how it handles SIGTERM.
 
-    :param document: where the demo prints what happens.
+    :param document: stream to which the demo prints its course.
     :param canceled: whether the simulator cancels the batch, so that the DAG run fails.
     :param log: file for the output of Airflow and its libraries; None to keep it only until the end of the demo.
     :return: whether the DAG run succeeded.
@@ -57,7 +57,7 @@ def run_demo(document: IO[str], *, canceled: bool = False, log: Path | None = No
     if log is not None:
         check_target(log)
     if "airflow" in sys.modules:
-        raise UsageError("the demo needs a process of its own: this one uses Airflow already")
+        raise UsageError("the demo cannot run in a process that has imported Airflow; run hubassoc demo in a shell")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the temporary folder is removed
     console = Console(file=document, width=110, highlight=False, soft_wrap=True)
     with (
@@ -89,7 +89,7 @@ def run_demo(document: IO[str], *, canceled: bool = False, log: Path | None = No
 
 
 def _configure_airflow(home: Path, hubspot: Simulator) -> None:
-    """Point this process to an Airflow of its own. Airflow reads the environment once, when it is imported."""
+    """Point this process to a separate Airflow. Airflow reads the environment once, when it is imported."""
     (home / "dags").mkdir()
     for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_"))]:
         del os.environ[name]
@@ -117,7 +117,7 @@ def _run_dag(home: Path, timeline: _Timeline) -> str:
         except ImportError:
             raise UsageError("the demo needs Airflow, which is not installed here") from None
         initdb()
-        # Airflow runs only what it finds in the DAGs folder.
+        # Airflow runs only the DAGs in its DAGs folder.
         dag_file = shutil.copy(_DAG_FILE, home / "dags")
         dag = runpy.run_path(str(dag_file))["dag"]
         timeline.add("airflow", f"starts the DAG {dag.dag_id}")
@@ -137,7 +137,7 @@ def _run_dag(home: Path, timeline: _Timeline) -> str:
 
 
 class _Timeline:
-    """Prints what happens as it happens, with the seconds since the start.
+    """Prints each event immediately, with the seconds since the start.
 
     :param console: where to print.
     """
@@ -201,7 +201,7 @@ def _summary(hubspot: Simulator, before: _Limits) -> str:
 
 def _next_steps(log: Path | None) -> str:
     return f"""\
-The DAG that ran: {_short(_DAG_FILE)}{"" if log is None else f", Airflow's log: {_short(log)}"}
+The DAG that ran: {_short(_DAG_FILE)}{"" if log is None else f"{chr(10)}Airflow's log: {_short(log)}"}
 
 [bold]Next steps[/]
   hubassoc demo --canceled   the same DAG, with a batch that HubSpot cancels

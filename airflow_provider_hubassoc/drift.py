@@ -1,4 +1,4 @@
-"""What the drift trigger compares and remembers, apart from its life in the triggerer."""
+"""Find drift, and remember which drift has been reported. The drift trigger uses both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_drift(association: Mapping[str, Any], state: DirectionState) -> Drift:
     """Compare a direction with its declaration.
 
     :param association: one entry of ``associations`` of a limits file.
-    :param state: what was read of the direction.
+    :param state: the limits and labels of the direction, as read.
     """
     plan = plan_direction(association, state)
     direction = Direction(association["from"], association["to"])
@@ -56,7 +56,7 @@ class DriftHistory:
     """The latest difference, since when it has been seen, and when it fired; kept in Airflow's asset state store.
 
     Times are those of ``time.monotonic``. In the store they are seconds since the epoch, because the next process has
-    another monotonic clock. Without a store, or if it fails, the history begins anew with each process.
+    another monotonic clock. Without a store, or if it fails, each process starts with an empty history.
 
     :param store: asset state store of the trigger (Airflow 3.3); None if there is none.
     :param key: key of the trigger in the store.
@@ -69,7 +69,7 @@ class DriftHistory:
     fired_at: float = -math.inf
 
     async def load(self) -> None:
-        """Read what an earlier process has stored."""
+        """Load the history that an earlier process has stored."""
         if self.store is None:
             return
         try:

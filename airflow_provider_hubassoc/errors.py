@@ -35,7 +35,7 @@ class HubassocError(Exception):
 
     ``retryable``
         Whether a later attempt may succeed without anybody changing anything. Every other error is permanent: the
-        task fails at once and keeps its retries.
+        task fails immediately and does not consume its retries.
     ``retry_after``
         Seconds after which a later attempt makes sense, if HubSpot named a time; else None.
     """

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_provider_hubassoc.hubspot.object_types import normalize
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -31,9 +33,7 @@ class HubSpotObjectSettingsLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or an empty string before the task knows its portal."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        from airflow_provider_hubassoc.hubspot.object_types import normalize
+        from airflow.sdk.execution_time.xcom import XCom  # not for DAG files, which import this module
 
         # Reading an XCom that is missing leaves an error in the log, so the operator says whether there is one.
         portal = getattr(operator, "known_portal", {})

@@ -45,12 +45,12 @@ class _HubSpotOperator(BaseOperator):
     operator_extra_links = (HubSpotObjectSettingsLink(),)
     hubspot_conn_id: str
     known_portal: Mapping[str, Any] | None = MappingProxyType({})
-    """What this process knows of the portal, for the extra link; None if XCom has it, since before a deferral."""
+    """The portal, as far as this process knows it, for the extra link; None if it was pushed before a deferral."""
     _run: TaskRun | None = None
     _is_killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check the rendered arguments, and do the task. See the class for what it returns and raises."""
+        """Check the rendered arguments, and do the task. The class describes the return value and the errors."""
         with self._running(context) as run:
             self._check_rendered()
             run.conn_id = self.hubspot_conn_id
@@ -71,7 +71,7 @@ class _HubSpotOperator(BaseOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """End the wait. HubSpot cannot cancel a batch, so there is nothing to stop there."""
+        """End the wait. HubSpot cannot cancel a batch, so the batch itself continues."""
         self._is_killed = True
         if self._run is not None:
             self._run.kill()
@@ -95,7 +95,7 @@ class _HubSpotOperator(BaseOperator):
             if run.portal is not None:
                 self.known_portal = run.portal
 
-    # -- what each operator does --
+    # -- implemented by each operator --
 
     def _check(self, mistakes: Mistakes, is_known: Callable[[Any], bool]) -> None:
         """Check and convert the arguments whose values are known."""
@@ -143,11 +143,11 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
     Sources: HubSpot's guide "Associations schema", "Limit the number of associations".
 
     :param from_object_type: object type in any spelling that HubSpot accepts: ``contacts``, ``0-1``, ``p_my_object``.
-    :param to_object_type: the same, for the other side. The opposite direction needs a batch of its own.
+    :param to_object_type: the same, for the other side. The opposite direction needs a separate batch.
     :param inputs: list of ``{"category", "typeId", "maxToObjectIds"}``; for purge without ``maxToObjectIds``.
     :param action: ``create``, ``update`` (which HubSpot also accepts for types without a limit) or ``purge``.
     :param hubspot_conn_id: connection of type ``hubspot``.
-    :param wait_for_completion: False to return the handle at once, so that a sensor can wait for the batch.
+    :param wait_for_completion: False to return the handle immediately, so that a sensor can wait for the batch.
     :param deferrable: wait in the triggerer instead of a worker.
     :param poll_interval: about how long after the submission to read for the first time, seconds or timedelta. Later
         intervals grow.
@@ -194,6 +194,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         self.from_object_type = from_object_type
         self.to_object_type = to_object_type
         self.inputs = inputs
+        self._checked_inputs: list[dict[str, Any]] = []
         self.action = action
         self.hubspot_conn_id = hubspot_conn_id
         self.wait_for_completion: Any = wait_for_completion
@@ -211,7 +212,9 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
         mistakes.convert(self, ["hubspot_conn_id"], connection_id, is_known)
         with mistakes.collected():
             inputs = materialized(self.inputs)
-            check_inputs(self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known)
+            self._checked_inputs = check_inputs(
+                self.from_object_type, self.to_object_type, inputs, self.action, is_known=is_known
+            )
         if is_none(self.timeout):
             self.timeout = None
         intervals = ["poll_interval", "max_poll_interval", *(["timeout"] if self.timeout is not None else [])]
@@ -226,7 +229,7 @@ class HubSpotAssociationLimitsOperator(_HubSpotOperator):
             action=self.action,  # type: ignore[arg-type]  # checked
             from_object_type=self.from_object_type,
             to_object_type=self.to_object_type,
-            inputs=materialized(self.inputs),
+            inputs=self._checked_inputs,
             wait_for_completion=self.wait_for_completion,
             deferrable=self.deferrable,
             poll_interval=self.poll_interval,
@@ -263,7 +266,7 @@ class HubSpotAssociationLimitsSyncOperator(_HubSpotOperator):
 
     :param config: the declared limits: path of a YAML or JSON file, its text, a dict, or an XCom of one of them.
     :param plan: apply this plan (the XCom ``plan`` of an earlier task) and nothing else. If the portal has changed
-        since, the task fails, so only what was approved is applied.
+        since, the task fails, so only the approved changes are applied.
     :param mode: ``apply``, or ``plan``, which never writes.
     :param portal: name of the portal in the file's ``portals``; by default the connection's id or, if the file does not
         have it, the portal's id.

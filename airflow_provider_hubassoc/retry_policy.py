@@ -28,7 +28,7 @@ def is_permanent(error: BaseException) -> bool:
 if RetryPolicy is not None:
 
     class HubSpotRetryPolicy(RetryPolicy):
-        """Fails permanent errors at once, and retries at the time that HubSpot names. Requires Airflow 3.3.
+        """Fails permanent errors immediately, and retries at the time that HubSpot names. Requires Airflow 3.3.
 
         Every other error is left to the task's own ``retries`` and ``retry_delay``. So are errors with a time that the
         client itself would have waited: the client has given up, so retrying that soon would only use up the retries.
@@ -51,7 +51,9 @@ if RetryPolicy is not None:
             # Not at the top: every DAG file imports this module.
             from airflow_provider_hubassoc.hubspot.retries import RetryPolicy as RequestRetryPolicy
 
-            for error in (exception, exception.__cause__):
+            # An error of this package says itself whether a retry makes sense, whatever caused it.
+            errors = [exception] if isinstance(exception, HubassocError) else [exception, exception.__cause__]
+            for error in errors:
                 if error is not None and is_permanent(error):
                     return RetryDecision.fail(reason="the error is permanent")
                 wait = (isinstance(error, HubassocError) and error.retry_after) or 0
@@ -72,7 +74,7 @@ def with_retry_policy(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def task_failure(error: Exception) -> Exception:
-    """Return the exception to raise for an error: without a retry policy, one that fails at once if it is permanent."""
+    """Return the exception to raise for an error: without a retry policy, a permanent error must not be retried."""
     if RetryPolicy is None and is_permanent(error):
         return AirflowFailException(str(error))
     return error

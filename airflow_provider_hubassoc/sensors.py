@@ -111,6 +111,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         self.from_object_type = from_object_type
         self.to_object_type = to_object_type
         self.inputs = inputs
+        self._checked_inputs: list[dict[str, Any]] = []
         self.action = action
         self.hubspot_conn_id = hubspot_conn_id
         self.poke_interval: Any = poke_interval
@@ -135,9 +136,9 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: if the timeout has passed.
         :raises AirflowException: if reading failed ``max_poll_failures`` times in a row.
         """
-        with self._airflow_exceptions():
-            self._resolve_arguments()
         try:
+            with self._airflow_exceptions():
+                self._sensor_wait(context)  # checks the arguments, deferrable among them
             if not self.deferrable:
                 return self._execute_in_worker(context)
             first_poke = self.poke(context)
@@ -171,7 +172,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
             return self._finish(context, operation_from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; if Airflow's own timeout ended it, say what to check."""
+        """Resume after a deferral; if Airflow's own timeout ended it, add advice to the message."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout as error:
@@ -205,7 +206,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
         if self.from_object_type is not None and self.inputs is not None:
             pair = (self.from_object_type, self.to_object_type)
             with mistakes.collected():
-                check_inputs(*pair, materialized(self.inputs), self.action, is_known=is_known)
+                self._checked_inputs = check_inputs(*pair, materialized(self.inputs), self.action, is_known=is_known)
         else:
             mistakes.convert(self, ["operation"], from_text, is_known)
         # Airflow allows 0: read without a pause, or once.
@@ -231,7 +232,7 @@ class HubSpotAssociationLimitsSensor(BaseSensorOperator):
                 operation=self.operation,
                 from_object_type=self.from_object_type,
                 to_object_type=self.to_object_type,
-                inputs=materialized(self.inputs),
+                inputs=self._checked_inputs,
                 action=self.action,
                 verify=self.verify,
                 poke_interval=self.poke_interval,

@@ -1,4 +1,4 @@
-"""What the waits in one triggerer share: one client per connection, one read at a time per direction.
+"""Sharing between the waits in one triggerer: one client per connection, one read at a time per direction.
 
 A thousand waits for the limits of one direction need one answer from HubSpot at a time, not a thousand: the wait that
 is due first reads, and the result counts for all of them. A transient error of a read counts only for the waits that
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _Outcome = Callable[[BatchOperation], BatchOperation]
-"""Result of a read. Called with a batch, it returns the batch with what was read, or raises the error of the read."""
+"""Result of a read. Called with a batch, it returns the batch updated by the read, or raises the error of the read."""
 
 _THREADS_PER_CONNECTION = 8
 """Number of concurrent requests through one connection. HubSpot permits 10 to 19 requests per second."""

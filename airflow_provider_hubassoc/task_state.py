@@ -1,4 +1,4 @@
-"""What a task remembers across its processes and tries: Airflow's task state store (Airflow 3.3)."""
+"""Values that a task keeps across its processes and tries, in Airflow's task state store (Airflow 3.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class TaskState:
-    """The task state store as a help, never a condition: if it fails or Airflow has none, the task goes on.
+    """Optional access to the task state store: if the store fails or Airflow has none, the task continues without it.
 
     :param context: the task's context.
     :param log: where failures of the store are reported.

@@ -1,6 +1,6 @@
 """Triggers: wait for batches, wait until a sync is in force, watch for drift. They only read.
 
-How they read, and what they share: :mod:`~airflow_provider_hubassoc.shared_connection`.
+They share clients and reads: see :mod:`~airflow_provider_hubassoc.shared_connection`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class HubSpotAssociationLimitsSyncTrigger(BaseTrigger):
     ``report``. Read it with :func:`report_from_event`.
 
     :param hubspot_conn_id: id of the connection. The trigger reads it; no secret is serialized.
-    :param operations: for each direction with writes, the handle of what its limits should be.
+    :param operations: for each direction with writes, the handle of an operation with the limits that it should have.
     :param report: the report of the sync, which the event returns.
     :param timeout: maximum duration of the wait, seconds; measured in the triggerer.
     :param started_at: ignored; triggers stored by earlier versions have it.
@@ -319,12 +319,12 @@ def report_from_event(event: Any) -> dict[str, Any]:
     """Read the sync trigger's event in the resumed task.
 
     Unconfirmed changes that a read has shown count as applied. If the verification ended early, the writes are done
-    all the same, so the report says that they are not settled.
+    nevertheless, so the report says that they are not settled.
 
-    :return: the report, with what the verification found.
+    :return: the report, with the result of the verification.
     :raises HubSpotPollError: if the event is not one of the trigger's.
     """
-    from airflow_provider_hubassoc.limits.apply import ApplyReport
+    from airflow_provider_hubassoc.limits.apply import ApplyReport  # imported here as in filter_shared_stream
 
     try:
         if event["outcome"] not in (OVER, TIMEOUT, POLL_FAILED):

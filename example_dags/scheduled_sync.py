@@ -11,7 +11,7 @@ with DAG(
     dag_id="hubspot_limits_sync",
     schedule="@daily",
     catchup=False,
-    max_active_runs=1,  # two syncs of one portal at the same time would interfere with each other
+    max_active_runs=1,  # two syncs of one portal at the same time are safe, but do the work twice
     tags=["hubspot"],
     doc_md=__doc__,
 ):

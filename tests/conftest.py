@@ -1,8 +1,8 @@
-"""What all tests share: an Airflow without a database, and an embedded HubSpot.
+"""Fixtures and hooks of all tests: an Airflow without a database, and a simulator.
 
 Airflow reads its configuration when it is first imported, so this module sets it before any test module is imported.
 The metadata database is in a folder that does not exist, so a test that needs one fails. The tests that run a real
-Airflow (``tests/real_airflow``) start it in processes of their own. Under pytest-xdist, each worker imports this module
+Airflow (``tests/real_airflow``) start it in separate processes. Under pytest-xdist, each worker imports this module
 and has a HOME and an AIRFLOW_HOME of its own.
 """
 
@@ -37,9 +37,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getoption("dist") != "load":  # another scheduler was asked for
+        return None
     from tests.support.scheduler import Scheduler  # a serial run works without pytest-xdist
 
     return Scheduler(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let real Airflows go first in a parallel run: they consider a process dead that gets no time."""
+    if hasattr(item.config, "workerinput") and not item.get_closest_marker("airflow") and os.nice(0) == 0:
+        os.nice(10)
 
 
 @pytest.hookimpl(trylast=True)
@@ -64,7 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Delete the home; a worker ends without calling what is registered with ``atexit``."""
+    """Delete the home; a worker ends without calling functions registered with ``atexit``."""
     shutil.rmtree(_home, ignore_errors=True)
 
 
@@ -76,14 +84,14 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 @pytest.fixture
 def hubspot() -> Iterator[Simulator]:
-    """Start an embedded HubSpot with an empty portal that answers immediately."""
+    """Start a simulator with an empty portal that answers immediately."""
     with Simulator() as simulator:
         yield simulator
 
 
 @pytest.fixture
 def hubspot_conn(hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Point Airflow's default connection to the embedded HubSpot, and return the connection id."""
+    """Point Airflow's default connection to the simulator, and return the connection id."""
     for name, value in environment.connection_variable(hubspot.url, hubspot.token).items():
         monkeypatch.setenv(name, value)
     return environment.CONNECTION_ID

@@ -1,4 +1,4 @@
-"""The commands of ``hubassoc``: one module per command, and what they share."""
+"""The commands of ``hubassoc``: one module per command, and shared modules."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def run(session: Session) -> int:
     if (options.file is None) == (options.plan is None):
         raise UsageError("name either a limits file or a plan with --plan")
     if options.plan is not None and (options.prune or options.portal is not None or options.target):
-        raise UsageError("--prune, --portal and --target are for making a plan; with --plan they have no effect")
+        raise UsageError("--prune, --portal and --target cannot be combined with --plan; use them with hubassoc plan")
     config = None if options.file is None else load_limits(session, options.file)
     approved = None if options.plan is None else read_plan(options.plan)
     with session.client() as client:

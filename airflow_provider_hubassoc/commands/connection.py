@@ -45,7 +45,7 @@ def open_client(name: str, *, is_required: bool, sleep: Callable[[float], None])
     if name == TOKEN_VARIABLE and not is_required:
         settings = {"access_token": _token(), "base_url": os.environ.get(_ADDRESS_VARIABLE)}
         return HubSpotClient(HubSpotSettings.parse(settings), connection_name=TOKEN_VARIABLE, sleep=sleep)
-    # As Airflow's own command line does it; without it Airflow does not look into its database.
+    # As in Airflow's own command line; otherwise Airflow does not look into its database.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     try:
         from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException

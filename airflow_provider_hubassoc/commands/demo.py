@@ -10,7 +10,7 @@ from airflow_provider_hubassoc.terminal import DONE, ERROR, INTERRUPTED, say
 
 def run(session: Session) -> int:
     """Run a DAG in Airflow against a simulated portal."""
-    from airflow_provider_hubassoc.demo import run_demo
+    from airflow_provider_hubassoc.demo import run_demo  # it imports the simulator, which takes a second
 
     try:
         succeeded = run_demo(session.document, canceled=session.options.canceled, log=session.options.log)

@@ -1,4 +1,4 @@
-"""The files and arguments of commands: limits files, plans, and what may be overwritten."""
+"""The files and arguments of commands: limits files, plans, and rules for overwriting files."""
 
 from __future__ import annotations
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from airflow_provider_hubassoc.commands.files import check_object_types
 from airflow_provider_hubassoc.commands.session import Session
 from airflow_provider_hubassoc.limits.directions import Direction
 from airflow_provider_hubassoc.limits.wording import count_of, limit_text, one_line
 from airflow_provider_hubassoc.terminal import DONE
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 def run(session: Session) -> int:
@@ -42,10 +43,6 @@ def run(session: Session) -> int:
 
 
 def _table(direction: Direction, rows: Sequence[dict[str, Any]]) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (("Category", "left"), ("typeId", "right"), ("Label", "left"), ("Limit", "right")):
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal, widened

@@ -15,7 +15,7 @@ def error_text(error: Exception, connection_name: str, *, say_problems: Callable
 
     :param error: the error.
     :param connection_name: of the connection in use; empty if there is none.
-    :param say_problems: prints each mistake in a file as a line of its own, as editors and CI systems read it; None
+    :param say_problems: prints each mistake in a file on a separate line, as editors and CI systems read it; None
         to have all mistakes in the returned text.
     """
     if isinstance(error, ConfigError):

@@ -1,4 +1,4 @@
-"""From a limits file to a plan for the portal in use: what ``plan`` and ``apply`` share."""
+"""From a limits file to a plan for the portal in use, for ``plan`` and ``apply``."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def make_plan(session: Session, config: LimitsConfig, client: HubSpotClient) -> 
 
 
 def rebase_plan(session: Session, plan: Plan, client: HubSpotClient, portal_id: int | None) -> Plan:
-    """Read the portal again and return what is left of the plan.
+    """Read the portal again and return the plan without the changes that are done already.
 
     :param portal_id: of the portal that is read; None if it is unknown.
     :raises StalePlanError: if the portal has changed since the plan was made, or is another one.

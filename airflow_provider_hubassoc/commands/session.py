@@ -1,4 +1,4 @@
-"""What all commands share: their options, their connection to HubSpot and their output."""
+"""The session of a command: its options, its connection to HubSpot and its output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
+
+from rich.console import Console, RenderableType
 
 from airflow_provider_hubassoc import terminal
 from airflow_provider_hubassoc.commands.connection import TOKEN_VARIABLE, choose_connection, open_client
@@ -17,9 +19,6 @@ from airflow_provider_hubassoc.limits.apply import Outcome
 from airflow_provider_hubassoc.limits.sync import find_portal
 from airflow_provider_hubassoc.limits.wording import count_of
 from airflow_provider_hubassoc.terminal import Interruption, say
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 _WAITS_FOR_REQUESTS = "Interrupted: waiting until HubSpot has answered the requests in progress."
 
@@ -82,7 +81,7 @@ class Session:
 
     @property
     def progress(self) -> str:
-        """Sentence for a user who interrupts the command: what it has changed so far."""
+        """Sentence about the changes made so far, for a user who interrupts the command."""
         if not self.planned_changes:
             return "Nothing was changed."
         return (
@@ -112,8 +111,6 @@ class Session:
 
     def print(self, renderable: RenderableType, stream: IO[str] | None = None) -> None:
         """Print something rich to a stream; to the document by default."""
-        from rich.console import Console
-
         stream = stream or self.document
         # A file or pipe has no width. The default of 80 columns would fold lines that a program searches.
         console = Console(file=stream, width=None if terminal.is_terminal(stream) else 160)

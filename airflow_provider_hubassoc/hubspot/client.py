@@ -166,7 +166,7 @@ class HubSpotClient:
     ) -> BatchAnswer:
         """Send one batch of limits of one direction.
 
-        :param action: ``create``, ``update`` or ``purge``; see the method of each for what HubSpot does.
+        :param action: ``create``, ``update`` or ``purge``; the method of each describes HubSpot's reaction.
         :param resend: used by ``create`` only; see :meth:`create_limits`.
         :return: HubSpot's answer; for several requests, their combined answers.
         """
@@ -256,7 +256,7 @@ class HubSpotClient:
     def get_association_names(self, object_type: str) -> list[AssociationName]:
         """Read the internal names of the association types from and to one object type.
 
-        Needs a scope for object schemas (``crm.schemas.contacts.read`` and others), unlike everything else here.
+        Unlike all other methods, it needs a scope for object schemas (``crm.schemas.contacts.read`` and others).
         """
         version = "v3" if self.api_version == "v4" else self.api_version
         path = f"/crm-object-schemas/{version}/schemas/{self.path_segment(object_type)}"
@@ -309,7 +309,7 @@ class HubSpotClient:
         return f"{self._schema_path}/{self.path_segment(from_object_type)}/{self.path_segment(to_object_type)}/labels"
 
     def _as_limit_inputs(self, inputs: Sequence[LimitInput | Mapping[str, Any]], ends: Ends) -> list[LimitInput]:
-        """Convert mappings; a LimitInput was validated when it was made and is taken as it is."""
+        """Convert mappings; a LimitInput was validated when it was made and is not checked again."""
         try:
             return _INPUTS.validate_python(inputs)
         except ValidationError as error:

@@ -1,6 +1,6 @@
 """Constants of HubSpot's API that checks of arguments need.
 
-They stand apart from the models, because every DAG file with an operator of this package pays for importing them.
+They are separate from the models, because every DAG file with an operator of this package imports them.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ _REFRESH_ADVICE = {
     "BAD_CLIENT_SECRET": "Check client_secret in the connection.",
     "BAD_HUB": "The app is not installed in this portal. Install it and store the new refresh token.",
 }
-"""HubSpot's reason for refusing to refresh a token -> what to do."""
+"""HubSpot's reason for refusing to refresh a token -> advice."""
 
 _CHECK_NETWORK = "Check the network, and host and proxy in the connection."
 
@@ -196,7 +196,7 @@ _BY_STATUS: dict[int, Callable[[_ErrorAnswer], HubSpotError]] = {
 
 
 def _message(event: str, text: str | None, advice: str) -> str:
-    """Return a message: what happened, HubSpot's reason if it gave one, and what to do."""
+    """Return a message: the event, HubSpot's reason if it gave one, and advice."""
     reason = f"{event}: {_sentence(text)}" if text else f"{event}."
     return f"{reason} {advice}".strip()
 

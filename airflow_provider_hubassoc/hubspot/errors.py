@@ -31,7 +31,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_hubassoc.errors import HubassocError
-from airflow_provider_hubassoc.hubspot.object_types import display_name
 
 LONGEST_RETRY_AFTER = 7 * 86_400.0
 """Seconds. HubSpot's longest is one day, until the daily limit resets; more than a week is not plausible."""
@@ -42,7 +41,7 @@ E = TypeVar("E", bound="HubSpotError")
 class HubSpotError(HubassocError):
     """Base class of all errors raised by the HubSpot client.
 
-    :param message: what happened and what to do, for a person; includes HubSpot's own text if there is one.
+    :param message: the event and advice, for a person; includes HubSpot's own text if there is one.
     :param status: HTTP status of the answer; None if there was none.
     :param category: HubSpot's ``category`` (or, with rate limits, ``errorType``).
     :param sub_category: HubSpot's ``subCategory``.
@@ -317,11 +316,6 @@ class HubSpotPollError(HubSpotError):
     """Reading an operation's state failed several times in a row. The operation itself may well have succeeded."""
 
     retryable = True
-
-
-def direction_of(from_object_type: str, to_object_type: str) -> str:
-    """Return the display name of a direction: ``contacts -> companies``."""
-    return f"{display_name(from_object_type)} -> {display_name(to_object_type)}"
 
 
 def is_retry_after(value: object) -> bool:

@@ -80,6 +80,11 @@ def display_name(object_type: str) -> str:
     return _NAMES.get(normalize(object_type), object_type)
 
 
+def direction_name(from_object_type: str, to_object_type: str) -> str:
+    """Return the name of a direction for people: ``contacts -> companies``."""
+    return f"{display_name(from_object_type)} -> {display_name(to_object_type)}"
+
+
 def is_object_type(value: object) -> bool:
     """Return whether a value can be an object type: a text that stays one segment of a path when it is quoted."""
     # quote() does not change dots, and a segment of dots alone would change the path.

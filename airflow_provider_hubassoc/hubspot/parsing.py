@@ -1,4 +1,4 @@
-"""Parsing of what HubSpot sends: strict JSON, and texts of bounded length. DAG files import this module."""
+"""Parsing of data from HubSpot: strict JSON, and texts of bounded length. DAG files import this module."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ def redact_body(body: bytes, secrets: Collection[str]) -> bytes:
 
 
 def _without_beginnings(text: str, secrets: Collection[str]) -> str:
-    """Replace what a text has in common with the beginnings of secrets."""
+    """Replace the parts of a text that equal the beginning of a secret."""
     for secret in secrets:
         head = secret[:_SHORTEST_PART]
         while (start := text.find(head)) >= 0:
-            # Spellings of one secret have the same beginning, and the text may go on as any of them.
+            # Spellings of one secret have the same beginning, and the text may continue as any of them.
             length = max(_common_length(spelling, text[start : start + len(spelling)]) for spelling in secrets)
             text = f"{text[:start]}***{text[start + length :]}"
     return text

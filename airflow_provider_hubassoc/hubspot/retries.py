@@ -2,7 +2,7 @@
 
 The client repeats requests after errors that are ``transient`` (see :mod:`.errors`), with exponential backoff and full
 jitter, and never before HubSpot's ``Retry-After``. If that is longer than ``longest_wait``, the client raises the error
-at once, with the time in ``retry_after``.
+immediately, with the time in ``retry_after``.
 
 Sources: HubSpot's "Handling errors" and "API usage guidelines"; full jitter as in the AWS Architecture Blog,
 "Exponential Backoff And Jitter".

@@ -1,6 +1,6 @@
-"""The way of every request to HubSpot: one session, the token, repetition, redaction of secrets, and typed errors.
+"""Sending of every request to HubSpot: one session, the token, repetition, redaction of secrets, and typed errors.
 
-Sources: HubSpot's pages "Handling errors" and "API usage guidelines" (what to repeat, and when).
+Sources: HubSpot's pages "Handling errors" and "API usage guidelines" (which requests to repeat, and when).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotRateLimitError,
     HubSpotRefusedAnswerError,
     HubSpotUnreadableAnswerError,
-    direction_of,
 )
+from airflow_provider_hubassoc.hubspot.object_types import direction_name
 from airflow_provider_hubassoc.hubspot.parsing import text_of
 from airflow_provider_hubassoc.hubspot.redaction import redact, redact_body
 from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_after
@@ -145,7 +145,7 @@ class Transport:
         shows_host = unanswered or self._base_url != DEFAULT_BASE_URL
         return {
             "connection": self._connection_name,
-            "direction": direction_of(*ends) if ends else None,
+            "direction": direction_name(*ends) if ends else None,
             "host": urlsplit(self._base_url).netloc if shows_host else None,
         }
 

@@ -1,1 +1,1 @@
-"""What a user wants a portal's association limits to be, and how to get there. No Airflow here."""
+"""Declared association limits of a portal: plan, apply, wait and report. This package does not import Airflow."""

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from airflow_provider_hubassoc.hubspot.object_types import display_name, normalize
+from airflow_provider_hubassoc.hubspot.object_types import direction_name, normalize
 
 
 class Direction(NamedTuple):
@@ -26,7 +26,7 @@ class Direction(NamedTuple):
 
     def __str__(self) -> str:
         """Name the direction for people: ``contacts -> companies``."""
-        return f"{display_name(self.from_object_type)} -> {display_name(self.to_object_type)}"
+        return direction_name(*self)
 
     @property
     def inverse(self) -> Direction:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, product
 from typing import Any
 
@@ -72,7 +73,7 @@ class Export:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def to_yaml(self, title: str = "HubSpot association limits", *, allow_unicode: bool = True) -> str:
-        """Return the file. The same limits give the same text, so that a diff shows what has changed.
+        """Return the file. The same limits give the same text, so that a diff shows only changes.
 
         :param title: text of the comment in the first line.
         :param allow_unicode: False writes characters outside ASCII as escapes, with the same meaning.
@@ -143,7 +144,7 @@ class _Search:
         :raises HubSpotUnknownObjectTypeError: for the first one that the portal does not have.
         """
         for name in self._object_types.values():
-            self._pacer.call(lambda name=name: self._client.get_limits(name, _LIKELY[0]))  # type: ignore[misc]
+            self._pacer.call(partial(self._client.get_limits, name, _LIKELY[0]))
 
     def find_all(self) -> None:
         """Read the certain directions, then the candidates, until nothing is missing."""

@@ -21,12 +21,12 @@ from airflow_provider_hubassoc.limits.directions import Direction, unlabeled_typ
 from airflow_provider_hubassoc.limits.text_data import data_from_text
 
 if TYPE_CHECKING:
-    from airflow_provider_hubassoc.hubspot.models import LimitInput
+    pass
 
 PASS_DATA = (
     'pass the data itself: task.output or task.output["key"], or set render_template_as_native_obj=True on the DAG'
 )
-"""What to do where a template has turned data into text."""
+"""Advice for a value that a template has turned into text."""
 
 _CATEGORIES = tuple(category.value for category in AssociationCategory)
 _BOOLEANS = {
@@ -51,18 +51,6 @@ class LimitInputsError(HubassocError, ValueError):
 
 
 # -- the inputs of a batch --
-
-
-def parse_inputs(from_object_type: Any, to_object_type: Any, inputs: Any, action: Any) -> list[LimitInput]:
-    """Check the arguments of one batch and return its inputs as models. Parameters as :func:`check_inputs`.
-
-    :raises LimitInputsError: with every mistake that can be seen without asking HubSpot.
-    """
-    # Not at the top: parsing a DAG file needs the checks only, and the models are expensive to import.
-    from airflow_provider_hubassoc.hubspot.models import LimitInput
-
-    checked = check_inputs(from_object_type, to_object_type, inputs, action)
-    return [LimitInput.model_validate(limit_input) for limit_input in checked]
 
 
 def check_inputs(
@@ -231,7 +219,7 @@ def _seconds(value: Any) -> float:
 def check_seconds(name: str, value: Any) -> float:
     """Return one argument that is a length of time, as :func:`parse_seconds` does.
 
-    :raises LimitInputsError: if it is none.
+    :raises LimitInputsError: if it is not a length of time.
     """
     return parse_seconds({name: value})[name]
 
@@ -249,7 +237,7 @@ def check_count(name: str, value: Any) -> int:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return the whole number that a value means; None if it means none. Arguments and files share this rule.
+    """Return the whole number that a value means; None for other values. Arguments and files share this rule.
 
     Accepted are numbers of any type without a fraction (int, Decimal, numpy.int64, 279.0), and their digits as text,
     as Jinja renders them, with blanks around them: ``"279"``, ``"279.0"``. Everything that other programs read as
@@ -271,7 +259,7 @@ def whole_number(value: Any) -> int | None:
 
 
 def _is_boolean(value: Any) -> bool:
-    return type(value).__name__ in ("bool", "bool_")  # numpy's boolean is no subclass of Python's
+    return type(value).__name__ in ("bool", "bool_")  # numpy's boolean is not a subclass of Python's
 
 
 def stripped(value: Any) -> Any:
@@ -282,7 +270,7 @@ def stripped(value: Any) -> Any:
 def connection_id(name: str, value: Any) -> str:
     """Return the id of a connection, without blanks around it.
 
-    :raises LimitInputsError: if it is no text, or empty.
+    :raises LimitInputsError: if it is not text, or is empty.
     """
     if not isinstance(value, str) or not value.strip():
         raise LimitInputsError([f"{name}: must be the id of a connection, got {_shown(value)}"])

@@ -1,4 +1,4 @@
-"""A batch of limits: what was requested, what HubSpot answered, and what reads have shown since.
+"""A batch of limits: the request, HubSpot's answer, and the results of later reads.
 
 HubSpot has no endpoint for the state of a batch of limits. A batch whose status is not terminal is read from its
 status link, if HubSpot's answer had one, or else by reading the limits of its direction: once all requested limits
@@ -106,7 +106,7 @@ class BatchOperation(BaseModel):
         """
         try:
             operation = cls.model_validate(handle)
-            operation.model_dump_json()  # half a surrogate pair, say, could be written nowhere
+            operation.model_dump_json()  # fails for half a surrogate pair, which cannot be encoded
         except PydanticSerializationError:
             raise OperationHandleError("not the handle of a HubSpot batch operation: not JSON") from None
         except ValidationError as error:
@@ -128,7 +128,7 @@ class BatchOperation(BaseModel):
         ]
         return handle
 
-    # -- what is known --
+    # -- outcome --
 
     @property
     def is_over(self) -> bool:
@@ -246,7 +246,7 @@ class BatchOperation(BaseModel):
             return bool(reported) or (self.status is BatchStatus.COMPLETE and not self.has_errors)
         return reported == {limit_input.max_to_object_ids}  # results that contradict each other confirm nothing
 
-    # -- what to read next, and what a read changes --
+    # -- reads --
 
     def with_answer(self, answer: BatchAnswer) -> BatchOperation:
         """Return the operation with HubSpot's answer to the batch, or the state read from its status link."""
@@ -287,7 +287,7 @@ class BatchOperation(BaseModel):
         """The link to read next; None if the direction is to be read."""
         return None if self.status.is_terminal else self.status_link
 
-    # -- what to show --
+    # -- texts --
 
     @property
     def direction(self) -> Direction:
@@ -307,7 +307,7 @@ class BatchOperation(BaseModel):
         """Raise if the operation has failed.
 
         :param connection_name: id of the connection, for the message.
-        :raises HubSpotOperationError: names each refused input with HubSpot's reason, and what was applied.
+        :raises HubSpotOperationError: names each refused input with HubSpot's reason, and the applied inputs.
         """
         if not self.has_failed:
             return
@@ -325,7 +325,7 @@ def submit(client: HubSpotClient, operation: BatchOperation, *, resend: bool = F
     """Send a batch that has not been sent yet.
 
     :param client: of the portal.
-    :param operation: what to send.
+    :param operation: the batch to send.
     :param resend: True if an earlier attempt may have sent the same batch; only ``create`` uses it.
     :return: the operation with HubSpot's answer.
     :raises HubSpotError: if HubSpot refused the request, or its answer is unknown.
@@ -343,7 +343,7 @@ def refresh(client: HubSpotClient, operation: BatchOperation) -> BatchOperation:
 
     :param client: of the portal that the batch was sent to.
     :param operation: its state so far.
-    :return: the operation with what was read.
+    :return: the operation, updated by the read.
     :raises HubSpotError: if neither can be read.
     """
     if operation.link_to_read:

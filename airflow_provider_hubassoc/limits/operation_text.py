@@ -23,7 +23,7 @@ def describe(limit_input: LimitInput) -> str:
 
 
 def missing_text(limit_input: LimitInput, current: Mapping[TypeIdentity, int | None] | None) -> str:
-    """Return what is missing for an input that is not in force: ``HUBSPOT_DEFINED 279: is 3, should be 5``.
+    """Describe an input that is not in force: ``HUBSPOT_DEFINED 279: is 3, should be 5``.
 
     :param current: the limits that the latest read showed; None before the first read.
     """
@@ -33,7 +33,7 @@ def missing_text(limit_input: LimitInput, current: Mapping[TypeIdentity, int | N
 
 
 def failure_text(operation: BatchOperation, connection_name: str | None) -> str:
-    """Return the message of a batch that has failed: HubSpot's decision, and one line for each input."""
+    """Return the message of a batch that has failed: HubSpot's decision, one line for each input, and advice."""
     batch = f"the {operation.action} batch for {operation.direction_in(connection_name)}"
     if operation.status is BatchStatus.CANCELED:
         event = f"HubSpot canceled {batch}"
@@ -41,6 +41,10 @@ def failure_text(operation: BatchOperation, connection_name: str | None) -> str:
         event = f"HubSpot refused part of {batch}"
     else:
         event = f"HubSpot set other limits than requested by {batch}"
+    if operation.has_errors:
+        advice = "Correct the refused inputs and send them again."
+    else:
+        advice = "Send the batch again. If the result is the same, ask HubSpot's support, with the correlation id."
     lines = [f"{event}: {len(operation.applied)} of {len(operation.inputs)} applied."]
     for limit_input, errors in operation.refused:
         if limit_input.identity in operation.changed:
@@ -50,7 +54,7 @@ def failure_text(operation: BatchOperation, connection_name: str | None) -> str:
             lines.append(f"Refused {describe(limit_input)}: {reasons}.")
     lines += [f"Applied {describe(limit_input)}." for limit_input in operation.applied]
     lines += [f"Unconfirmed {describe(limit_input)}." for limit_input in operation.unconfirmed]
-    return "\n".join(lines)
+    return "\n".join([*lines, advice])
 
 
 def join_first(texts: Sequence[str], separator: str) -> str:

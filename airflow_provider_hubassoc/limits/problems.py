@@ -1,4 +1,4 @@
-"""Mistakes in declared limits: what is wrong, where it is, and how messages show values and places."""
+"""Mistakes in declared limits, their places, and the way in which messages show values and places."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Problem:
         return f"{f'{self.path}: ' if self.path else ''}{found}{self.message}"
 
     def __str__(self) -> str:
-        # With a path the line is enough; without one the column leads to what the parser stumbled over.
+        # With a path the line is enough; without one the column shows where the parser failed.
         place = str(Place("", self.line, None if self.path else self.column))
         return f"{place}: {self.text}" if place else self.text
 
@@ -146,7 +146,7 @@ def show(value: object) -> str:
     if text is None:
         return f"a huge {type(value).__name__}"
     text = f'"{text}"' if isinstance(value, str) else text
-    # What cannot be seen becomes its code point; so does every space character except the usual one.
+    # Invisible characters become their code points; so does every space character except the usual one.
     text = "".join(char if char.isprintable() and not _BLANK.match(char) else f"<U+{ord(char):04X}>" for char in text)
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
 

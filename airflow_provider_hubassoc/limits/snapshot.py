@@ -121,7 +121,7 @@ def needs_labels(association: AssociationConfig, limits: Sequence[AssociationLim
 
 
 def _possibly_same(directions: Sequence[Direction]) -> set[Direction]:
-    """Return the directions that may be the same as another one in other words; their labels have to be read."""
+    """Return the directions that may be other spellings of another one; their labels have to be read."""
     custom = [direction for direction in directions if not all(normalize(end).startswith("0-") for end in direction)]
     return {one for one in custom for other in custom if one != other and may_be_same(one, other)}
 
@@ -159,7 +159,7 @@ def _read_directions(
 
 @dataclass(frozen=True)
 class _LabelReader:
-    """Reads what shows whether the portal has the labels to create already, under another text.
+    """Reads whether the portal already has the labels to create, under another text.
 
     Labels and names that cannot be read are left out: the labels are read again before they are created, and a token
     need not have the scope for names.

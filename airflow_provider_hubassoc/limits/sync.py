@@ -1,4 +1,4 @@
-"""Bring a portal in line with declared limits: find the portal, plan, hold the plan against the portal again.
+"""Bring a portal in line with declared limits: find the portal, plan, compare the plan with the portal again.
 
 Operator, command line and drift trigger share these steps. The step that writes is
 :func:`~airflow_provider_hubassoc.limits.apply.apply_plan`.
@@ -75,7 +75,7 @@ def make_plan(
     :param portal: a name in the file's ``portals``.
     :param targets: the only directions to look at; all of the file if empty.
     :param prune: also remove limits that the file does not mention, in the directions it does mention.
-    :param create_missing_labels: create every label that the portal lacks, or none; None for what the file says.
+    :param create_missing_labels: create every label that the portal lacks, or none; None to follow the file.
     :param max_concurrency: requests at the same time.
     :param progress: called after each direction.
     :param sleep: waits, seconds; it may raise to end everything early.
@@ -106,7 +106,7 @@ def rebase_plan(
     progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Plan:
-    """Read the portal again and return what is left of a plan. Parameters as :func:`make_plan`.
+    """Read the portal again and return the plan without the changes that are done. Parameters as :func:`make_plan`.
 
     :raises StalePlanError: if the portal has changed since the plan was made, or is another one.
     :raises HubSpotError: if no direction can be read.
@@ -119,7 +119,7 @@ def plan_direction(association: Mapping[str, Any], state: DirectionState) -> Pla
     """Compare one direction with its declaration, without a request.
 
     :param association: one entry of ``associations`` of a file.
-    :param state: what was read of the direction.
+    :param state: the limits and labels of the direction, as read.
     :raises ConfigError: if the declaration has mistakes.
     """
     config = load_config({"version": 1, "associations": [association]}).resolve()

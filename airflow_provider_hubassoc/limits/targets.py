@@ -66,7 +66,7 @@ def _require(
 
 
 def _with_inverse_labels(association: AssociationConfig, inverse: AssociationConfig | None) -> AssociationConfig:
-    """Keep what the opposite direction says about creating a label, whose two sides are created together."""
+    """Keep how the opposite direction creates a label, because both sides of a label are created together."""
     if inverse is None:
         return association
     labels = {}

@@ -12,7 +12,7 @@ _MAX_DEPTH = 20
 
 # Not compiled here: every DAG file imports this module, and few need it.
 _STRINGS = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
-# What is left of data when its strings are "0": brackets and constants. No operators, no calls, no names.
+# Data whose strings are replaced by "0": only brackets and constants, no operators, calls or names.
 _DATA = r"(?:[\[\]{}(),:]|(?<![\w)}\]])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<!\w)(?:None|True|False)(?!\w))*"
 
 

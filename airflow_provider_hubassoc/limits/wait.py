@@ -66,7 +66,7 @@ class Wait:
         self._began = time.monotonic() - max(0.0, waited)
         self._has_read = False
         self.reads_now = operation.status.is_terminal and not operation.is_over and operation.in_force is None
-        """Whether the next read is due at once: HubSpot has just completed a batch that needs verification."""
+        """Whether the next read is due immediately: HubSpot has just completed a batch that needs verification."""
         self._growth_began = self._began
         self._timeout = timeout
         self._poll_interval = poll_interval
@@ -95,7 +95,7 @@ class Wait:
         return self.delay_after(elapsed)
 
     def timeout_message(self, timeout: float) -> str:
-        """Return the message of a timeout: what is missing, and what to do.
+        """Return the message of a timeout: the missing limits, and advice.
 
         :param timeout: how long the wait has lasted, seconds.
         """
@@ -125,7 +125,7 @@ class Wait:
     def poll(self, read: Callable[[BatchOperation], BatchOperation]) -> None:
         """Read the state of the batch once. A failed read is not a failed batch.
 
-        :param read: reads what the operation needs, and returns the operation with what was read.
+        :param read: reads the state of the operation, and returns the updated operation.
         :raises HubSpotPollError: after ``max_poll_failures`` failed reads in a row.
         :raises HubSpotError: if no later read can succeed either (authentication, scopes ...).
         """
@@ -150,7 +150,7 @@ class Wait:
         if not error.retryable and not is_sporadic:
             raise error
         if is_rejected and self.failures:  # leave a second rejection in a row to Airflow's retries
-            raise error.replace(retryable=True) from error
+            raise error.replace(retryable=True) from None
         self.failures += 1
         self.hold = error.retry_after or 0.0
         if self.failures >= self._max_poll_failures:

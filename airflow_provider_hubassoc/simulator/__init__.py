@@ -1,4 +1,4 @@
-"""An embedded HubSpot: the CRM Associations Schema API of one portal, served on a loopback socket.
+"""Simulator of HubSpot: the CRM Associations Schema API of one portal, served on a loopback socket.
 
 It serves tests, demos and benchmarks. It shares no code with ``hubspot/`` and ``limits/``: if client and simulator
 shared a misunderstanding of HubSpot, no test would notice it.

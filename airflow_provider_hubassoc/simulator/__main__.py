@@ -31,19 +31,36 @@ def build_parser(program: str) -> Parser:
         description="Serve a local stand-in for HubSpot (CRM Associations Schema API) on 127.0.0.1 until Ctrl-C.",
     )
     add = parser.add_argument
-    add("--port", type=whole_number(0, _MAX_PORT), default=0, help="port to listen on; 0 takes a free one (default)")
-    add("--processing-seconds", type=seconds(), default=0.0, help="duration of a batch (default 0)")
     add(
-        "--stale-seconds", type=seconds(), default=0.0, help="how long reads show the state before a change (default 0)"
+        "--port",
+        metavar="PORT",
+        type=whole_number(0, _MAX_PORT),
+        default=0,
+        help="port to listen on; 0 takes a free one (default)",
+    )
+    add("--processing-seconds", metavar="SECONDS", type=seconds(), default=0.0, help="duration of a batch (default 0)")
+    add(
+        "--stale-seconds",
+        metavar="SECONDS",
+        type=seconds(),
+        default=0.0,
+        help="how long reads show the state before a change (default 0)",
     )
     add("--flip-flop", action="store_true", help="stale reads alternate between the old and the new state")
     add(
         "--tracking-lag-seconds",
+        metavar="SECONDS",
         type=seconds(),
         default=0.0,
         help="how long the Limits Tracking API shows the state before a change (default 0)",
     )
-    add("--latency-seconds", type=seconds(3600), default=0.0, help="delay of every answer (default 0)")
+    add(
+        "--latency-seconds",
+        metavar="SECONDS",
+        type=seconds(3600),
+        default=0.0,
+        help="delay of every answer (default 0)",
+    )
     add(
         "--no-status-links",
         dest="status_links",
@@ -78,14 +95,23 @@ def build_parser(program: str) -> Parser:
     )
     add(
         "--purge-answer",
+        metavar="ANSWER",
         default="204",
         help='answer to a purge: 204, or the results of a batch: [], [{}] or ["<unknown>"] (default 204)',
     )
-    add("--rate-limit", type=whole_number(1, _MAX_INT32), help="requests per 10 seconds (default: unlimited)")
-    add("--daily-limit", type=whole_number(1, _MAX_INT32), help="requests per day (default: unlimited)")
-    add("--portal-id", type=whole_number(1), default=12345678, help="id of the portal (default 12345678)")
+    add(
+        "--rate-limit",
+        metavar="LIMIT",
+        type=whole_number(1, _MAX_INT32),
+        help="requests per 10 seconds (default: unlimited)",
+    )
+    add(
+        "--daily-limit", metavar="LIMIT", type=whole_number(1, _MAX_INT32), help="requests per day (default: unlimited)"
+    )
+    add("--portal-id", metavar="ID", type=whole_number(1), default=12345678, help="id of the portal (default 12345678)")
     add(
         "--time-zone",
+        metavar="ZONE",
         type=text,
         default="America/New_York",
         help="time zone of the portal (default America/New_York)",

@@ -17,7 +17,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class ControlApi:
-    """Endpoints that do in another process what the methods of ``Simulator`` do in this one."""
+    """Endpoints that let another process call the methods of ``Simulator``."""
 
     def __init__(self, portal: Portal, tracking: Tracking, log: RequestLog, faults: FaultQueue) -> None:
         self._portal = portal

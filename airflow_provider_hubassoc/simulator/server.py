@@ -53,7 +53,7 @@ class _Server(uvicorn.Server):
 
 
 class Simulator:
-    """An embedded HubSpot. Use it as a context manager, or call :meth:`start` and :meth:`stop`.
+    """Simulator of one HubSpot portal. Use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
     :param port: port on 127.0.0.1; 0 takes a free one.
     :param options: parameters of :class:`~.settings.Settings`.

@@ -219,7 +219,7 @@ class FrontDoor:
         transport.write(answer.head() + answer.body[:length])
         await self._pause(fault.stall)
         if fault.reset:
-            # An RST discards what the client has not read yet; give it time to read the beginning of the body.
+            # An RST discards the bytes that the client has not read yet; give it time to read the start of the body.
             await self._pause(0.05)
             _reset(transport)
         else:

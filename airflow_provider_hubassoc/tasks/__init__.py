@@ -1,1 +1,1 @@
-"""What a running task does. The operators, which every DAG file imports, stand apart from it."""
+"""The work of a running task. It is separate from the operators, which every DAG file imports."""

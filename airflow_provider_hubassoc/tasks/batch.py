@@ -9,7 +9,7 @@ from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.constants import Action
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
-from airflow_provider_hubassoc.limits.inputs import parse_inputs
+from airflow_provider_hubassoc.hubspot.models import LimitInput
 from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
 from airflow_provider_hubassoc.limits.sync import find_portal
 from airflow_provider_hubassoc.limits.wait import Wait
@@ -25,7 +25,7 @@ class BatchOptions:
     action: Action
     from_object_type: str
     to_object_type: str
-    inputs: Any
+    inputs: list[dict[str, Any]]
     wait_for_completion: bool
     deferrable: bool
     poll_interval: float
@@ -38,14 +38,13 @@ class BatchOptions:
 def run_batch(run: TaskRun, options: BatchOptions) -> dict[str, Any] | Deferral:
     """Send the batch, or find it sent by an earlier try; publish its handle; wait.
 
-    :return: the operation as plain JSON, or how the wait goes on.
+    :return: the operation as plain JSON, or the deferral that continues the wait.
     """
-    inputs = parse_inputs(options.from_object_type, options.to_object_type, options.inputs, options.action)
     asked = BatchOperation(
         action=options.action,
         from_object_type=options.from_object_type,
         to_object_type=options.to_object_type,
-        inputs=inputs,
+        inputs=[LimitInput.model_validate(limit_input) for limit_input in options.inputs],
         verify=options.verify,
     )
     store = BatchStore(run.state, run.conn_id)
@@ -97,7 +96,7 @@ def _submit(run: TaskRun, client: HubSpotClient, asked: BatchOperation) -> Batch
     run.sleep(0)  # raises if the task has been killed meanwhile
     operation = submit(client, asked, resend=run.is_later_try)
     if operation.action == "create" and operation.has_failed:
-        # Somebody else may have set the limits as asked in the meantime.
+        # Somebody else may have set the requested limits in the meantime.
         try:
             operation = refresh(client.without_retries(), operation)
         except HubSpotError as error:

@@ -35,8 +35,8 @@ _GRACE_OF_TRIGGERER = 300.0
 class Deferral:
     """A wait that the triggerer takes over.
 
-    :param trigger: what waits there.
-    :param seconds: how long it waits; None without limit.
+    :param trigger: the trigger that waits.
+    :param seconds: maximum duration of the wait; None for no limit.
     """
 
     def __init__(self, trigger: BaseTrigger, seconds: float | None) -> None:

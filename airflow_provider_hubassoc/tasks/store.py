@@ -1,4 +1,4 @@
-"""What a try of a task keeps for the next one in Airflow's task state store (Airflow 3.3)."""
+"""Records that one try of a task keeps for the next one, in Airflow's task state store (Airflow 3.3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
+from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.plan.model import Plan
 from airflow_provider_hubassoc.task_state import TaskState
 
@@ -51,7 +51,7 @@ class BatchStore:
         The clocks of two workers may differ. If a wait seems too old, the batch is sent again, which is harmless; if
         its start seems to be in the future, the wait begins now.
 
-        :param asked: what this try is to send.
+        :param asked: the batch that this try would send.
         :param timeout: of the wait, seconds; None for no limit.
         :return: None if there is none, if it was another batch, or if its time is up: then the portal may have
             changed much since.
@@ -60,7 +60,7 @@ class BatchStore:
         try:
             sent = BatchOperation.from_dict(handle)
             started_at, conn_id = float(handle["started_at_epoch"]), handle["conn_id"]
-        except (OperationHandleError, ArithmeticError, KeyError, TypeError, ValueError):  # none, or of another version
+        except (ArithmeticError, KeyError, TypeError, ValueError):  # none, or of another version
             return None
         same = ("action", "from_object_type", "to_object_type", "inputs")
         if conn_id != self._conn_id or any(getattr(sent, name) != getattr(asked, name) for name in same):
@@ -70,9 +70,9 @@ class BatchStore:
 
 
 class IntendedChanges:
-    """Keeps what each try of a sync is going to change, before it changes anything.
+    """Keeps the changes that each try of a sync intends, before it sends any of them.
 
-    A try that is killed cannot report what it has applied. The next try finds it in force in the portal.
+    A try that is killed cannot report its applied changes. The next try finds them in force in the portal.
 
     :param state: of the task.
     """
@@ -124,7 +124,7 @@ def _json(change: BaseModel) -> dict[str, Any]:
 
 
 def change_keys(change: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Return what identifies a change, or a label to create, in the plans of all tries; the most exact key first.
+    """Return the keys of a change, or of a label to create, in the plans of all tries; the most exact key first.
 
     :param change: as plain JSON.
     """

@@ -43,7 +43,7 @@ class SyncOptions:
 def run_sync(run: TaskRun, options: SyncOptions) -> dict[str, Any] | Deferral:
     """Plan, publish the plan and, unless ``mode`` is ``plan``, apply it.
 
-    :return: the report (in mode ``plan`` a summary of the plan), or how the verification goes on.
+    :return: the report (in mode ``plan`` a summary of the plan), or the deferral that continues the verification.
     """
     with HubSpotHook(run.conn_id, sleep=run.sleep) as hook:
         portal = find_portal(hook.client)
@@ -83,7 +83,7 @@ def complete_sync(run: TaskRun, event: Any) -> dict[str, Any]:
 
 
 def _plan(run: TaskRun, options: SyncOptions, client: HubSpotClient, portal_id: int | None) -> Plan:
-    """Make the plan, or hold the one that was given against the portal."""
+    """Make the plan, or compare the given plan with the portal again."""
     if options.plan is None:
         return make_plan(
             load_config(options.config, on_warning=lambda problem: run.log.warning("%s", problem)),
@@ -157,7 +157,7 @@ def _apply(
             sleep=run.sleep,
             on_outcomes=note,
         )
-    except BaseException:  # execution_timeout above all, which is no Exception
+    except BaseException:  # above all AirflowTaskTimeout (execution_timeout), which is not an Exception
         partial = _interrupted(plan, outcomes, verify=options.verify)
         run.push("report", replace(partial, portal_id=portal_id, extra=extra).to_dict())
         run.log.error("The task ended before the sync was complete. %s", partial.summary)

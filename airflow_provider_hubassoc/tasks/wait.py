@@ -1,4 +1,4 @@
-"""Wait for a batch in a sensor, and keep what is known of it for the next process of the same try."""
+"""Wait for a batch in a sensor, and keep its state for the next process of the same try."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_hubassoc.hooks import HubSpotHook
-from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError, parse_inputs
-from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
+from airflow_provider_hubassoc.hubspot.models import LimitInput
+from airflow_provider_hubassoc.limits.inputs import PASS_DATA, LimitInputsError
+from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.task_state import TaskState
 from airflow_provider_hubassoc.tasks.run import Deferral
@@ -28,7 +29,7 @@ class SensorOptions:
     operation: Any
     from_object_type: str | None
     to_object_type: str | None
-    inputs: Any
+    inputs: list[dict[str, Any]]
     action: str
     verify: bool
     poke_interval: float
@@ -74,7 +75,7 @@ class SensorWait:
     def read(self) -> BatchOperation:
         """Read the state of the batch once, unless it is over.
 
-        If the read completes a batch that needs verification, its limits are read at once.
+        If the read completes a batch that needs verification, its limits are read immediately.
 
         :raises HubSpotError: as :meth:`~airflow_provider_hubassoc.limits.wait.Wait.poll`.
         """
@@ -96,7 +97,7 @@ class SensorWait:
         return self._wait.delay_after(elapsed)
 
     def timeout_message(self) -> str:
-        """Return the message of a timeout: what is missing, and what to do."""
+        """Return the message of a timeout: the missing limits, and advice."""
         return self._wait.timeout_message(self._options.timeout)
 
     def deferral(self) -> Deferral:
@@ -118,10 +119,10 @@ def _asked_operation(options: SensorOptions) -> BatchOperation:
     """Return the batch to wait for, as the arguments describe it."""
     if options.from_object_type is not None:
         return BatchOperation(
-            action=options.action,  # type: ignore[arg-type]  # parse_inputs checks it
+            action=options.action,  # type: ignore[arg-type]  # checked
             from_object_type=options.from_object_type,
             to_object_type=options.to_object_type or "",
-            inputs=parse_inputs(options.from_object_type, options.to_object_type, options.inputs, options.action),
+            inputs=[LimitInput.model_validate(limit_input) for limit_input in options.inputs],
         )
     if isinstance(options.operation, str):
         raise LimitInputsError([f"operation: not the handle of a HubSpot batch operation: it is text; {PASS_DATA}"])
@@ -146,7 +147,7 @@ class _WaitStore:
         state = self._state.get(self._key)
         try:
             known, failures = BatchOperation.from_dict(state["operation"]), int(state["failures"])
-        except (KeyError, TypeError, ValueError, OperationHandleError):  # nothing, or from another version
+        except (KeyError, TypeError, ValueError):  # nothing, or from another version
             return None
         names = ("action", "from_object_type", "to_object_type", "inputs", "verify", "correlation_id")
         if any(getattr(known, name) != getattr(asked, name) for name in names):

@@ -1,4 +1,4 @@
-"""What commands need of the terminal: arguments, streams, files, progress and Ctrl-C."""
+"""Support of commands for the terminal: arguments, streams, files, progress and Ctrl-C."""
 
 from airflow_provider_hubassoc.terminal.arguments import (
     DONE,

@@ -13,12 +13,12 @@ from airflow_provider_hubassoc.terminal.arguments import INTERRUPTED
 
 
 class Interruption:
-    """Ctrl-C: the first one stops the program once the requests in progress are answered, the second one at once."""
+    """Ctrl-C: the first one stops the program after the requests in progress, the second one immediately."""
 
     def __init__(self) -> None:
         self._requested = threading.Event()
         self.notice = ""
-        """Printed at the first Ctrl-C: what the program waits for. Empty if it does not wait."""
+        """Sentence printed at the first Ctrl-C, which says why the program waits. Empty if it does not wait."""
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
@@ -37,7 +37,7 @@ class Interruption:
         """Wait between requests.
 
         :param duration: seconds.
-        :raises KeyboardInterrupt: at once after Ctrl-C, in every thread.
+        :raises KeyboardInterrupt: immediately after Ctrl-C, in every thread.
         """
         if self._requested.wait(duration):
             raise KeyboardInterrupt

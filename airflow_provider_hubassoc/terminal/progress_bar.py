@@ -20,6 +20,7 @@ def progress() -> Iterator[Progress]:
     if not is_terminal(sys.stderr):
         yield _PlainProgress()
         return
+    # Not at the top: help and mistakes on the command line need no bar.
     from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import TaskID

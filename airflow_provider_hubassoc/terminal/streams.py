@@ -68,7 +68,7 @@ def can_encode(stream: IO[str], content: str) -> bool:
 
 @contextlib.contextmanager
 def writing(stream: IO[str]) -> Iterator[None]:
-    """Flush what the block writes. A reader that closes the pipe early (``| head``) is not an error.
+    """Flush the output of the block. A reader that closes the pipe early (``| head``) is not an error.
 
     :raises UsageError: if the output cannot be written, such as to a full disk.
     """

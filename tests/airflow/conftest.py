@@ -1,4 +1,4 @@
-"""What the tests of operators and sensors start from."""
+"""Fixtures of the tests of operators, sensors and triggers."""
 
 from collections.abc import Iterator
 

@@ -33,7 +33,7 @@ def batches() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in sorted(FOLDER.glob("*.py")):
         for task in load(path.name).tasks:
-            if task.task_id == "pairs":
+            if task.task_id == "directions":
                 found += task.python_callable()
             elif isinstance(task, HubSpotAssociationLimitsOperator):
                 found.append({name: getattr(task, name) for name in ("from_object_type", "to_object_type", "inputs")})

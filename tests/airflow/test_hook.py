@@ -25,7 +25,7 @@ from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
 from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
 from airflow_provider_hubassoc.provider_info import get_provider_info
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 from tests.support.wire import Pauses, Peer, closed_port, limit, response
 
 PAIR = ("contacts", "companies")
@@ -144,7 +144,7 @@ def test_the_base_url(fields: dict[str, Any], base_url: str) -> None:
 def refusal(conn: Connection) -> HubSpotSettingsError:
     with pytest.raises(HubSpotSettingsError) as error:
         HubSpotHook(connection=conn).get_conn()
-    assert "canary" not in told(error.value)
+    assert "canary" not in everything_shown(error.value)
     return error.value
 
 
@@ -329,7 +329,7 @@ def test_secrets_of_a_given_connection_are_masked(hubspot: Simulator) -> None:
     hook = HubSpotHook(connection=connection(host=hubspot.url, extra=extra))
     with hook, pytest.raises(HubSpotAuthenticationError) as error:
         hook.account_info()
-    assert "canary" not in told(error.value)
+    assert "canary" not in everything_shown(error.value)
     assert masked("canary-one-1") == masked("canary-two-2") == "said ***"
 
 

@@ -54,7 +54,7 @@ WITHOUT_AIRFLOW = ["hubspot.errors", "hubspot.client", "limits.operation", "limi
 
 
 def run(*lines: str) -> str:
-    """Run a script in a process of its own; return what it printed."""
+    """Run a script in a separate process; return its output."""
     finished = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:airflow_provider_hubassoc", "-c", "\n".join(lines)],
         capture_output=True,

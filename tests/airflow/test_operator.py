@@ -200,7 +200,7 @@ def test_applied_and_refused_inputs_are_in_the_xcom_and_the_message(
     for item in operation["refused"]:
         [error] = item["errors"]
         assert f"-{item['typeId']} is not" in error["message"]
-    first, *lines = str(run.error).splitlines()
+    first, *lines, advice = str(run.error).splitlines()
     assert first.endswith("contacts -> companies (connection hubspot_default): 2 of 4 applied.")
     assert [line.partition(" (max")[0] for line in lines] == [
         "Refused USER_DEFINED 777",
@@ -208,7 +208,8 @@ def test_applied_and_refused_inputs_are_in_the_xcom_and_the_message(
         "Applied HUBSPOT_DEFINED 279",
         f"Applied USER_DEFINED {label}",
     ]
-    assert str(run.error).endswith(f"correlation id {operation['correlation_id']})")
+    assert advice.startswith("Correct the refused inputs and send them again. (")
+    assert advice.endswith(f"correlation id {operation['correlation_id']})")
 
 
 @WAYS
@@ -349,7 +350,7 @@ def test_an_unknown_event_fails_the_task(airflow: Airflow, hubspot: Simulator, h
 
 
 def test_the_operator_works_in_dag_test(airflow: Airflow, hubspot: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In dag.test the trigger runs in an event loop of its own, without the triggerer's supervisor."""
+    """In dag.test the trigger runs in a separate event loop, without the triggerer's supervisor."""
     hubspot.settings.processing_seconds = 0.15
     airflow.connections["in_database"] = {
         "conn_id": "in_database",

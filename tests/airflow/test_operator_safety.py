@@ -216,6 +216,7 @@ def test_a_refused_create_succeeds_if_the_limits_are_in_force(
 # -- what is stored with the DAG --
 
 
+@pytest.mark.slow
 def test_a_dag_serializes_alike_at_every_parse(tmp_path: Path) -> None:
     """Airflow makes a new version of a DAG whose serialized form has changed."""
     script = tmp_path / "serialize.py"

@@ -145,7 +145,7 @@ def test_airflow_shows_the_form() -> None:
 
 
 def test_airflow_lists_the_provider() -> None:
-    """What ``airflow providers hooks``, ``widgets``, ``behaviours`` and ``links`` print."""
+    """Check the output of ``airflow providers hooks``, ``widgets``, ``behaviours`` and ``links``."""
     manager: Any = ProvidersManager()  # type: ignore[no-untyped-call]
     assert manager.providers["airflow-provider-hubassoc"].version == __version__
     hook = ProvidersManagerTaskRuntime().hooks["hubspot"]  # type: ignore[no-untyped-call]

@@ -79,6 +79,14 @@ def test_a_time_that_hubspot_names_is_the_delay(kind: type[errors.HubSpotError])
         assert decision(error) == decision(caused_by(error)) == ("retry", timedelta(seconds=61.5))
 
 
+@pytest.mark.parametrize("error", PERMANENT, ids=name)
+def test_the_cause_of_a_transient_error_does_not_make_it_permanent(error: Exception) -> None:
+    failure = errors.HubSpotPollError("no")
+    failure.__cause__ = error
+    if POLICY is not None:
+        assert decision(failure) == ("default", None)
+
+
 def test_every_error_class_is_permanent_or_transient() -> None:
     judged = {type(error) for error in (*PERMANENT, *PASSING)}
     assert {kind for kind in vars(errors).values() if is_error(kind)} - judged == {errors.HubSpotError}

@@ -17,13 +17,13 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot import errors
-from airflow_provider_hubassoc.limits.inputs import parse_inputs
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.limits.operation import submit as submit_batch
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator
 from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.airflow_in_memory import HAS_3_3, RETURN_VALUE, Airflow
+from tests.support.inputs import parse_inputs
 from tests.support.scenarios import (
     FIVE_COMPANIES,
     FROM,
@@ -123,7 +123,7 @@ def test_every_mode_ends_alike(
 
 FAILURES = {
     "canceled at once": ("soft_fail", "never_fail"),
-    "pending for ever": ("soft_fail", "never_fail"),
+    "pending forever": ("soft_fail", "never_fail"),
     "reads fail, too often": ("soft_fail", "never_fail"),
     "token revoked while waiting": ("soft_fail",),
 }

@@ -1,4 +1,4 @@
-"""What the waits of one triggerer share: the client, the reads of a direction, and the connection."""
+"""Sharing between the waits of one triggerer: the client, the reads of a direction, and the connection."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from airflow_provider_hubassoc.simulator import Simulator
 from tests.airflow.test_trigger import connections_to
 from tests.support.airflow_in_memory import Airflow
 from tests.support.scenarios import reads
+
+pytestmark = pytest.mark.slow
 
 HUBSPOT = "HUBSPOT_DEFINED"
 PAIR = ("contacts", "companies")

@@ -12,6 +12,8 @@ from tests.airflow.test_shared_connection import HUBSPOT, PAIR, until, wait_for,
 from tests.support.airflow_in_memory import Airflow
 from tests.support.scenarios import reads
 
+pytestmark = pytest.mark.slow
+
 BACK = ("companies", "contacts")
 
 

@@ -20,6 +20,7 @@ from tests.support.airflow_in_memory import HAS_3_3, Airflow, Leg, Try
 from tests.support.portal import HUBSPOT, association, declare, writes
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("dag"),
     pytest.mark.skipif(not HAS_3_3, reason="the task state store is new in Airflow 3.3"),
 ]

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot import errors
-from airflow_provider_hubassoc.limits.inputs import parse_inputs
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError
 from airflow_provider_hubassoc.limits.operation import submit as submit_batch
 from airflow_provider_hubassoc.retry_policy import is_permanent
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsTrigger, operation_from_event
 from tests.support.airflow_in_memory import Airflow
+from tests.support.inputs import parse_inputs
 from tests.support.scenarios import (
     FIVE_COMPANIES,
     FROM,

@@ -1,4 +1,4 @@
-"""What the provider costs: importing it, calling HubSpot through it, and the demo. This is ``make benchmark``."""
+"""Cost of the provider: importing it, calling HubSpot through it, and the demo (``make benchmark``)."""
 
 import compileall
 import json
@@ -69,7 +69,7 @@ print(json.dumps({{name: (end - start) * 1000 for (_, start), (name, end) in zip
 FURTHER = 100
 PARSE_AIM = 8
 
-#: A HubSpot in a process of its own, so that its work does not count as the client's.
+#: A simulator in a separate process, so that its work does not count as the client's.
 HUBSPOT = """
 import sys
 from airflow_provider_hubassoc.simulator import Simulator
@@ -109,7 +109,7 @@ def parsing() -> None:
 
 
 def submit_and_wait() -> None:
-    """Count what one operator sends that submits a batch of two and waits for 2 seconds."""
+    """Count the requests of one operator that submits a batch of two and waits for 2 seconds."""
     from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator
     from airflow_provider_hubassoc.simulator import Simulator
 
@@ -133,7 +133,7 @@ def submit_and_wait() -> None:
 
 @contextmanager
 def hubspot_process() -> Iterator[tuple[str, str]]:
-    """Run a HubSpot in a process of its own; yield its URL and token."""
+    """Run a simulator in a separate process; yield its URL and token."""
     process = subprocess.Popen(
         [sys.executable, "-c", HUBSPOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -170,12 +170,12 @@ def cpu_per_call() -> None:
             ours(), bare()
             ratios, milliseconds = [], []
             for _ in range(ROUNDS):
-                mine, theirs = cpu(ours), cpu(bare)
-                ratios.append(mine / theirs)
-                milliseconds.append((mine, theirs))
-            mine, theirs = (statistics.median(column) for column in zip(*milliseconds, strict=True))
-            line(f"{name}, HubSpotClient", f"{mine:.2f} ms")
-            line(f"{name}, requests.Session", f"{theirs:.2f} ms")
+                client_time, session_time = cpu(ours), cpu(bare)
+                ratios.append(client_time / session_time)
+                milliseconds.append((client_time, session_time))
+            client_time, session_time = (statistics.median(column) for column in zip(*milliseconds, strict=True))
+            line(f"{name}, HubSpotClient", f"{client_time:.2f} ms")
+            line(f"{name}, requests.Session", f"{session_time:.2f} ms")
             line(f"{name}, ratio", f"{statistics.median(ratios):.2f}", "at most 1.2")
 
 

@@ -1,4 +1,4 @@
-"""What a sync of a large portal costs: 200 directions with 10 limits each, at 50 ms for every answer of HubSpot's.
+"""Cost of a sync of a large portal: 200 directions with 10 limits each, at 50 ms for every answer of HubSpot's.
 
 Each way does the same work on a fresh portal: read every direction's limits and labels, because the file has names;
 create the ten limits; read them back. Beside this package's, with 1, 8 and 16 directions at the same time: HubSpot's
@@ -28,7 +28,7 @@ LABELS = 9  # and the unlabeled type: ten limits
 LATENCY_SECONDS = 0.05
 OBJECT_LIMIT, LABEL_LIMIT = 50, 5
 
-#: A HubSpot in a process of its own, so that its work does not slow down the client's.
+#: A simulator in a separate process, so that its work does not slow down the client.
 PORTAL = f"""
 import sys
 from airflow_provider_hubassoc.simulator import Simulator
@@ -81,11 +81,11 @@ def one_call_after_another(url: str, token: str) -> None:
     """Do the same work with HubSpot's client."""
     api = HubSpot(access_token=token).crm.associations.v4.schema
     limits, labels = api.definition_configurations_api, api.definitions_api
-    for each in (limits, labels):
-        each.api_client.configuration.host = url
+    for client in (limits, labels):
+        client.api_client.configuration.host = url
     for thing in THINGS:
-        there = limits.get_all_between_two_object_types("contacts", thing).results
-        assert there == []
+        before = limits.get_all_between_two_object_types("contacts", thing).results
+        assert before == []
         types = labels.get_all("contacts", thing).results
         wanted = {row.type_id: LABEL_LIMIT if row.label else OBJECT_LIMIT for row in types}
         inputs = [

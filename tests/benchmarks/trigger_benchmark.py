@@ -1,7 +1,7 @@
-"""What waiting costs a triggerer: 10,000 waits in one event loop, for operations of 100 pairs with ends of their own.
+"""Cost of waiting in a triggerer: 10,000 waits in one event loop, for operations of 100 pairs.
 
-HubSpot is the simulator in a process of its own, so that its work does not slow down the loop. Twenty association types
-of each pair get their limits at times of their own; the waits for one type are noticed by the same read.
+The simulator runs in a separate process, so that its work does not slow down the loop. Twenty association types
+of each pair get their limits at different times; the waits for one type are noticed by the same read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIRST_END, LAST_END = 20.0, 80.0
 """Seconds after the start; until the first end all waits are loaded."""
 TICK = 0.01
 
-#: It tells the type ids of each pair, sets the limits at the times it is then told, and tells the reads in the end.
+#: It prints the type ids of each pair, sets the limits at the times that it reads, and prints the reads at the end.
 PORTAL = """
 import json, sys, time
 from airflow_provider_hubassoc.simulator import Simulator
@@ -71,7 +71,7 @@ def portal(pairs: int, types: int) -> Iterator[subprocess.Popen[str]]:
 
 
 async def lags(figures: list[float]) -> None:
-    """Note again and again how much later than it wanted the loop comes back."""
+    """Record repeatedly how late the event loop wakes up."""
     while True:
         before = time.perf_counter()
         await asyncio.sleep(TICK)
@@ -109,7 +109,7 @@ async def measure(waits: int, pairs: int) -> None:
         url, token, things = json.loads(process.stdout.readline())
         types = [(thing, type_id) for thing, type_ids in things.items() for type_id in type_ids]
         begun = time.time()
-        ends = {each: begun + seeded.uniform(FIRST_END, LAST_END) for each in types}
+        ends = {association_type: begun + seeded.uniform(FIRST_END, LAST_END) for association_type in types}
         process.stdin.write(json.dumps(sorted((at, *each) for each, at in ends.items())) + "\n")
         process.stdin.flush()
         connection = {"conn_id": environment.CONNECTION_ID, "conn_type": "hubspot", "host": url, "password": token}

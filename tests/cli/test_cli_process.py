@@ -18,6 +18,8 @@ import pytest
 from airflow_provider_hubassoc.simulator import Simulator
 from tests.support.portal import HUBSPOT, writes
 
+pytestmark = pytest.mark.slow
+
 FILE = """\
 version: 1
 associations:

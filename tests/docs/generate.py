@@ -37,7 +37,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     (commands,) = (
         action.choices for action in cli.build_parser()._actions if isinstance(action, argparse._SubParsersAction)
     )
-    # The simulator has a parser of its own.
+    # The simulator has a separate parser.
     return {**commands, "simulator": simulator.build_parser("hubassoc simulator")}
 
 
@@ -68,7 +68,7 @@ def _usage(action: argparse.Action) -> str:
 
 
 def _spelling(action: argparse.Action) -> str:
-    """Return an option as people write it, with what follows it."""
+    """Return an option as people write it, with its value."""
     if not action.option_strings:
         return f"`{action.metavar or action.dest}`"
     value = ""
@@ -83,7 +83,7 @@ def _sentence(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as it may stand in a cell of a table."""
+    """Return a text in a form that fits into a cell of a table."""
     return re.sub(r'[\w"\[-]*<\w+>["\]]*', r"`\g<0>`", " ".join(text.split()).replace("|", "\\|"))
 
 

@@ -27,7 +27,7 @@ AIRFLOW = (DOCS / "airflow.md").read_text("utf-8")
 
 
 def public_classes() -> list[type]:
-    """Return the public classes of every module that Airflow is told of."""
+    """Return the public classes of every module in the provider's description."""
     info = get_provider_info()
     found = []
     for kind in ("hooks", "operators", "sensors", "triggers"):
@@ -42,7 +42,7 @@ def public_classes() -> list[type]:
 
 
 def arguments(callable_: Any) -> list[str]:
-    """Return the names of the arguments that are its own."""
+    """Return the names of the arguments that the class itself defines."""
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [
         name

@@ -27,7 +27,9 @@ def test_every_error_has_advice() -> None:
     assert set(generate.ADVICE) - names == set()
 
 
-@pytest.mark.parametrize(("heading", "model"), generate.models(), ids=[heading for heading, _ in generate.models()])
+@pytest.mark.parametrize(
+    ("heading", "model"), list(generate.models()), ids=[heading for heading, _ in generate.models()]
+)
 def test_every_key_of_the_file_has_a_description_and_an_example(heading: str, model: dict[str, object]) -> None:
     properties = model["properties"]
     assert isinstance(properties, dict)

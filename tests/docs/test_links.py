@@ -15,7 +15,7 @@ RAW = "https://raw.githubusercontent.com/airflow-provider-hubassoc/airflow-provi
 
 
 def problem(page: Path, target: str) -> str | None:
-    """Return what is wrong with a link; None if nothing is. Nothing is fetched from other sites."""
+    """Return the problem of a link; None if there is none. Nothing is fetched from other sites."""
     parts = urlsplit(target)
     if target.startswith((RAW, f"{ADDRESS}/blob/main/")):
         path = target.removeprefix(RAW).removeprefix(f"{ADDRESS}/blob/main/")

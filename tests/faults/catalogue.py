@@ -106,14 +106,14 @@ class Strike:
 
 @dataclass(frozen=True, eq=False)
 class Fault:
-    """One thing that goes wrong.
+    """One fault of a request.
 
     :param inject: causes it.
     :param error: type of the error that the client raises.
     :param strikes: whether HubSpot carries out a write that meets it.
     :param repeated: whether the client sends the request again.
     :param max_repeats: how often, at most.
-    :param mends: whether a later try can succeed without anybody changing anything.
+    :param retryable: whether a later try can succeed without anybody changing anything.
     :param named_time: whether HubSpot, while it lasts, names a time that is too far away to sleep until then.
     :param passes: whether it can be over the next time.
     :param lasts: whether it can be there the next time.
@@ -130,7 +130,7 @@ class Fault:
     strikes: Strikes = Strikes.REFUSED
     repeated: bool = False
     max_repeats: int = MAX_RETRIES
-    mends: bool = False
+    retryable: bool = False
     named_time: bool = False
     passes: bool = True
     lasts: bool = True
@@ -150,7 +150,7 @@ class Fault:
 
 @dataclass(frozen=True, eq=False)
 class BatchFault:
-    """One thing that is wrong with a batch rather than with a request.
+    """One fault of a batch rather than of a request.
 
     :param outcome: how a task ends that sends it or waits for it.
     :param reaction: what the provider does, in the table.
@@ -279,12 +279,12 @@ _HTML = "<html><body><h1>Bad gateway</h1></body></html>"
 
 # -- the faults ------------------------------------------------------------------------------------------------
 
-_limited = partial(Fault, error=HubSpotRateLimitError, repeated=True, mends=True)
-_unavailable = partial(Fault, error=HubSpotUnavailableError, repeated=True, mends=True)
+_limited = partial(Fault, error=HubSpotRateLimitError, repeated=True, retryable=True)
+_unavailable = partial(Fault, error=HubSpotUnavailableError, repeated=True, retryable=True)
 _unreadable = partial(
-    Fault, error=HubSpotUnreadableAnswerError, repeated=True, mends=True, strikes=Strikes.AFTER, through="proxy"
+    Fault, error=HubSpotUnreadableAnswerError, repeated=True, retryable=True, strikes=Strikes.AFTER, through="proxy"
 )
-_unwanted = partial(Fault, error=HubSpotRefusedAnswerError, mends=True)
+_unwanted = partial(Fault, error=HubSpotRefusedAnswerError, retryable=True)
 _refused = partial(Fault, error=HubSpotValidationError, passes=False)
 
 # Statuses that a gateway answers while HubSpot continues to work strike after the write.
@@ -318,14 +318,14 @@ FAULTS: list[Fault] = [
         "500",
         answered(500, _error("internal error", "INTERNAL")),
         HubSpotServerError,
-        mends=True,
+        retryable=True,
         strikes=Strikes.BEFORE,
     ),
     Fault(
         "500 after the write was carried out",
         answered(500, _error("internal error", "INTERNAL"), after=True),
         HubSpotServerError,
-        mends=True,
+        retryable=True,
         strikes=Strikes.AFTER,
     ),
     *(
@@ -361,7 +361,7 @@ FAULTS: list[Fault] = [
         HubSpotAuthenticationError,
         repeated=True,
         max_repeats=1,
-        mends=True,
+        retryable=True,
         token_worked=True,
     ),
     Fault(
@@ -440,7 +440,7 @@ NO_FAULTS: list[Fault] = [
         answered(401, _expired),
         HubSpotAuthenticationError,
         repeated=True,
-        mends=True,
+        retryable=True,
         lasts=False,
         oauth=True,
         asks_for_token=True,
@@ -584,7 +584,7 @@ def outcome_of_write(fault: Fault, *, lasting: bool) -> Outcome:
         return Outcome(Kind.SUCCEEDS, sent=sent if fault.counted else None)
     repeats = fault.max_repeats if lasting else 1
     portal = Portal.AS_ASKED if fault.strikes is Strikes.AFTER else Portal.AS_BEFORE
-    if not fault.mends:
+    if not fault.retryable:
         return Outcome(Kind.FAILS, fault.error, f"C{token}", portal)
     if (fault.named_time and lasting) or not fault.repeated:
         return Outcome(Kind.RETRIES, fault.error, "C", portal)
@@ -600,7 +600,7 @@ def outcome_of_read(fault: Fault, *, lasting: bool) -> Outcome:
     if fault in NO_FAULTS:
         sent = f"R{token}R" if token else "R"
         return Outcome(Kind.SUCCEEDS, sent=sent if fault.counted else None)
-    if not fault.mends:
+    if not fault.retryable:
         return Outcome(Kind.FAILS, fault.error, f"R{token}", Portal.AS_BEFORE)
     if (fault.named_time and lasting) or not fault.repeated:
         return Outcome(Kind.RETRIES, fault.error, "R", Portal.AS_BEFORE)
@@ -613,7 +613,7 @@ def outcome_of_wait(fault: Fault, *, lasting: bool) -> Outcome:
     """Return the outcome of a wait for a batch that HubSpot carries out. Here ``sent`` has one P for each read."""
     if fault in NO_FAULTS or not lasting:
         return Outcome(Kind.SUCCEEDS)
-    if not fault.mends:
+    if not fault.retryable:
         return Outcome(Kind.FAILS, fault.error, "P")
     if fault.named_time:
         return Outcome(Kind.RETRIES, HubSpotPollError, "P")  # that time is after the timeout
@@ -720,7 +720,7 @@ _BATCH_KINDS: dict[str, tuple[str, ...]] = {
 }
 """Row of the table of batches -> names of its faults, which all have the same outcome."""
 
-_LATER = "at HubSpot's time"
+_LATER = "when HubSpot allows"
 
 
 def _request_cells(fault: Fault) -> tuple[str, ...]:
@@ -753,7 +753,7 @@ def _wait(fault: Fault) -> str:
         return "fails"
     if fault.token_worked:
         return "polls once more"
-    return f"polls {_LATER}" if fault.named_time else "polls on"
+    return "waits for HubSpot" if fault.named_time else "keeps polling"
 
 
 def _batch_cells(fault: BatchFault) -> tuple[str, ...]:

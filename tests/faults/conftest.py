@@ -1,4 +1,4 @@
-"""What the cells of the matrix start from."""
+"""Fixtures of the fault matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every entry for text and data that a user or HubSpot controls, and what may come of whatever is put in there."""
+"""Every entry point for text and data that a user or HubSpot controls, and the outcomes it allows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from airflow_provider_hubassoc.hubspot.transport import RateLimit
 from airflow_provider_hubassoc.limits.apply.batching import steps
 from airflow_provider_hubassoc.limits.config import load_config
 from airflow_provider_hubassoc.limits.directions import Direction
-from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_inputs, parse_seconds
+from airflow_provider_hubassoc.limits.inputs import LimitInputsError, parse_seconds
 from airflow_provider_hubassoc.limits.operation import BatchOperation, OperationHandleError, refresh
 from airflow_provider_hubassoc.limits.plan import Plan, StalePlanError, build_plan
 from airflow_provider_hubassoc.limits.plan.rebase import rebase
@@ -52,6 +52,7 @@ from airflow_provider_hubassoc.sensors import HubSpotAssociationLimitsSensor
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.templating import InvalidArgumentsError
 from airflow_provider_hubassoc.triggers import operation_from_event, report_from_event
+from tests.support.inputs import parse_inputs
 from tests.support.wire import Peer, client_of, limit
 
 PAIR = ("contacts", "companies")
@@ -60,9 +61,9 @@ TOKEN_PATH = "/oauth/2026-03/token"
 
 @dataclass
 class World:
-    """What stands around an entry.
+    """Environment of an entry.
 
-    :param hubspot: which answers what it is told to.
+    :param hubspot: simulator with programmed answers.
     :param client: of it; it sends every request once.
     :param folder: for files.
     """
@@ -72,7 +73,8 @@ class World:
     folder: Path
 
     def answer(self, answer: Answer, path: str = "*") -> None:
-        self.hubspot.inject(path=path, status=answer.status, body=answer.body, headers=answer.headers)
+        # Twice: the client sends a request again when HubSpot rejects a token that has worked before.
+        self.hubspot.inject(path=path, status=answer.status, body=answer.body, headers=answer.headers, times=2)
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Entry:
-    """One way in.
+    """One entry point.
 
     :param name: of it.
     :param cases: what to put in.
     :param call: puts it in, and uses what comes out.
     :param errors: what may be raised.
-    :param is_told: whether the message names the place of the mistake.
+    :param names_the_place: whether the message names the place of the mistake.
     :param is_local: whether nothing may be sent.
     """
 
@@ -100,7 +102,7 @@ class Entry:
     cases: st.SearchStrategy[Any]
     call: Callable[[World, Any], object]
     errors: tuple[type[Exception], ...]
-    is_told: Callable[[Any, Any], bool]
+    names_the_place: Callable[[Any, Any], bool]
     is_local: bool = True
 
     def __str__(self) -> str:
@@ -132,7 +134,7 @@ JUNK: list[Any] = [
     ),
     *([], {}, [None], {"": None}, [[]], [1, 2], {"x": {"y": "z"}}, _deep(15), _deep(60), ["x"] * 300),
 ]
-"""What JSON may hold where something else is expected."""
+"""JSON values of unexpected types and sizes."""
 
 _junk = st.sampled_from(JUNK)
 _names = st.sampled_from(
@@ -162,7 +164,7 @@ def _python_junk() -> list[Any]:
 
 
 PYTHON_JUNK = _python_junk()
-"""What a DAG file may hold besides."""
+"""Further values that a DAG file may contain."""
 
 python_values = json_values | _junk | st.sampled_from(PYTHON_JUNK)
 
@@ -176,11 +178,11 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @st.composite
 def mutated(draw: st.DrawFn, valid: Any, junk: st.SearchStrategy[Any] = _junk | json_values) -> Any:
-    """Something valid in which up to three places are dropped, renamed, repeated, nested or something else."""
-    top = [copy.deepcopy(valid)]
+    """Draw a valid value in which up to three places are dropped, renamed, repeated, nested or something else."""
+    root = [copy.deepcopy(valid)]
     for _ in range(draw(st.integers(0, 3))):
-        *parents, last = draw(st.sampled_from(list(_paths(top[0], (0,)))))
-        parent: Any = top
+        *parents, last = draw(st.sampled_from(list(_paths(root[0], (0,)))))
+        parent: Any = root
         for part in parents:
             parent = parent[part]
         how = draw(st.sampled_from(["drop", "replace", "replace", "nest", "rename", "repeat"]))
@@ -194,7 +196,7 @@ def mutated(draw: st.DrawFn, valid: Any, junk: st.SearchStrategy[Any] = _junk | 
             parent[last] = parent[last] * 3
         else:
             parent[last] = copy.deepcopy(draw(junk))  # it may be changed in turn
-    return top[0]
+    return root[0]
 
 
 def _json(value: Any) -> str:
@@ -225,7 +227,7 @@ SNIPPETS = [
 
 @st.composite
 def garbled(draw: st.DrawFn, valid: str) -> str:
-    """Something valid into which up to three snippets are put, or from which pieces are cut."""
+    """Draw a valid text into which up to three snippets are put, or from which pieces are cut."""
     text = valid
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))
@@ -243,7 +245,7 @@ ODD_JSON = [
 
 
 def bodies(valid: Any) -> st.SearchStrategy[bytes]:
-    """Bodies that HubSpot, or whoever stands in its place, may answer with."""
+    """Draw bodies that HubSpot or another server may answer with."""
     text = _json(valid)
     return st.one_of(
         mutated(valid).map(_json).map(str.encode),
@@ -286,7 +288,7 @@ def answers(valid: Any) -> st.SearchStrategy[Answer]:
     return good | st.builds(Answer, _statuses, bodies(error) | bodies(valid), _headers)
 
 
-# -- what is told ----------------------------------------------------------------------------------------------
+# -- messages --------------------------------------------------------------------------------------------------
 
 _SETTINGS = [*HubSpotSettings.model_fields, "host", "port", "password (access token)", "extra"]
 
@@ -299,29 +301,29 @@ def _names_a_setting(case: Any, error: HubSpotSettingsError) -> bool:
 
 
 def _begins_with(*places: str) -> Callable[[Any, Any], bool]:
-    """Tell whether every mistake begins with its place."""
+    """Return True if every mistake begins with its place."""
     pattern = re.compile(f"(?:task task: )?(?:{'|'.join(places)})")
 
-    def is_told(case: Any, error: Exception) -> bool:
+    def names_the_place(case: Any, error: Exception) -> bool:
         lines = str(error).splitlines()
-        # What fails the parsing ends with the place in the DAG file; everything else begins with a headline.
+        # A parsing error ends with the place in the DAG file; every other error begins with a headline.
         mistakes = lines[:-1] if lines[-1].startswith("The task is defined in ") else lines[1:] or lines
-        return all(pattern.match(each) or each.startswith("... and ") for each in mistakes)
+        return all(pattern.match(mistake) or mistake.startswith("... and ") for mistake in mistakes)
 
-    return is_told
+    return names_the_place
 
 
 def _names_a_field(model: type[BaseModel], prefix: str) -> Callable[[Any, Any], bool]:
-    """Tell whether the message leads to a place in what was put in, or to one that should be there."""
+    """Check that a message names a field of the input, or one that is missing from it."""
     names = {field.alias or name for name, field in model.model_fields.items()}
 
-    def is_told(case: Any, error: Exception) -> bool:
+    def names_the_place(case: Any, error: Exception) -> bool:
         place = re.match(rf"{re.escape(prefix)}(?:(\w+)(?:\.[^ ]+)?: )?(.+)", str(error))
         if place is None:
             return False
         return place[1] in names or (place[1] is None and re.match("Input should be|Value error, inputs:|no", place[2]))  # type: ignore[return-value]
 
-    return is_told
+    return names_the_place
 
 
 _WHOLE = (
@@ -335,21 +337,21 @@ _WHOLE = (
 
 
 def _names_a_line(case: Any, error: ConfigError) -> bool:
-    """Whether every mistake has its line; what a portal has no place for has its path, the whole has neither."""
-    is_empty = [each.found for each in error.problems] == ["nothing"]
+    """Return True if every mistake has its line, or at least its path; mistakes of the whole file have neither."""
+    is_empty = [problem.found for problem in error.problems] == ["nothing"]
     return is_empty or all(
-        each.line >= 1 if each.line is not None else each.path or each.message.startswith(_WHOLE)
-        for each in error.problems
+        problem.line >= 1 if problem.line is not None else problem.path or problem.message.startswith(_WHOLE)
+        for problem in error.problems
     )
 
 
 def _names_a_path(case: Any, error: ConfigError) -> bool:
-    top = ("allowed: a mapping", "a key must be text", *_WHOLE)
-    return all(each.path or each.message.startswith(top) for each in error.problems)
+    of_the_whole = ("allowed: a mapping", "a key must be text", *_WHOLE)
+    return all(problem.path or problem.message.startswith(of_the_whole) for problem in error.problems)
 
 
 def _names_it_in_the_answer(case: Answer, error: HubSpotError) -> bool:
-    """Whether an answer is judged by what it was: its status, and the place in its body that cannot be read."""
+    """Return True if a message names the status of an answer, or the place in its body that cannot be read."""
     if error.status != case.status:
         return False
     if not isinstance(error, HubSpotUnreadableAnswerError):
@@ -421,12 +423,12 @@ _inputs = mutated(INPUTS, python_values) | python_values
 
 
 def _batch(world: World, case: tuple[Any, ...]) -> None:
-    for each in parse_inputs(*case):
-        json.dumps(each.to_wire())
+    for limit_input in parse_inputs(*case):
+        json.dumps(limit_input.to_wire())
 
 
 def _judged(operation: BatchOperation) -> None:
-    """Use an operation as whoever reads a handle does."""
+    """Use an operation like a reader of its handle."""
     again = BatchOperation.from_dict(json.loads(json.dumps(operation.to_dict())))
     assert again.to_dict() == operation.to_dict()
     assert operation.has_succeeded + operation.has_failed <= 1
@@ -435,10 +437,10 @@ def _judged(operation: BatchOperation) -> None:
         operation.raise_for_failure()
     except HubSpotOperationError as error:
         assert operation.has_failed
-        _told(error)
+        _carried(error)
 
 
-def _told(error: HubSpotError) -> None:
+def _carried(error: HubSpotError) -> None:
     """Carry an error from the triggerer to the worker, and into a log."""
     again = HubSpotError.from_dict(json.loads(json.dumps(error.to_dict())))
     assert str(again) == str(error)
@@ -477,7 +479,7 @@ def _sync(world: World, arguments: dict[str, Any]) -> None:
 
 
 def _poke(world: World, handle: Any) -> None:
-    """Start a sensor as a worker does; what it raises for Airflow has our own error behind it."""
+    """Start a sensor as a worker does; raise our own error behind the exception for Airflow."""
     sensor = HubSpotAssociationLimitsSensor(task_id="task", operation=handle, deferrable=True, timeout=5)
     try:
         sensor.execute({"ti": SimpleNamespace(xcom_push=lambda *args, **kwargs: None, try_number=1)})  # type: ignore[arg-type,typeddict-item]
@@ -541,18 +543,18 @@ _documents = mutated(CONFIG).map(_json) | garbled(YAML) | garbled(_json(CONFIG))
 
 def _planned(source: Any) -> None:
     config = load_config(source)
-    for each in (config.resolve(portal_id=12345), config.resolve().with_missing_labels(True)):
+    for resolved in (config.resolve(portal_id=12345), config.resolve().with_missing_labels(True)):
         for prune in (False, True):
-            _used(build_plan(each, STATE, prune=prune))
+            _used(build_plan(resolved, STATE, prune=prune))
 
 
 def _used(plan: Plan) -> None:
-    """Show a plan, store it, and hold it against the portal again."""
+    """Show a plan, store it, and compare it with the portal again."""
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     for text in (render_text(plan), render_markdown(plan)):
         text.encode()
     steps(plan.changes)
-    with suppress(StalePlanError):  # what the text leaves out may be in the portal
+    with suppress(StalePlanError):  # limits that the text leaves out may be in the portal
         rebase(plan, STATE)
 
 
@@ -566,7 +568,7 @@ PLAN = build_plan(load_config(CONFIG).resolve(), STATE, prune=True).to_json()
 
 
 def _as_signed(fields: Any) -> Any:
-    """Give a plan the fingerprint of its content, where it has one: it is no signature."""
+    """Give a plan the fingerprint of its content, if it has one: a fingerprint is not a signature."""
     try:
         return {**fields, "fingerprint": Plan.model_validate(fields).fingerprint}
     except (TypeError, ValidationError):
@@ -600,14 +602,14 @@ def _event(world: World, event: Any) -> None:
     try:
         operation = operation_from_event(event)
     except HubSpotError as error:
-        _told(error)
+        _carried(error)
         raise
     assert operation.is_over
     _judged(operation)
 
 
 def _is_the_event_s_error(event: Any, error: HubSpotError) -> bool:
-    """Whether it is the error that the event holds, or says that the event cannot be used."""
+    """Return True if it is the error in the event, or says that the event cannot be used."""
     said = event.get("error") if isinstance(event, dict) else None
     if str(error).startswith(("The trigger's event cannot be used: ", "The trigger ended without the final state")):
         return isinstance(error, HubSpotPollError)
@@ -615,7 +617,7 @@ def _is_the_event_s_error(event: Any, error: HubSpotError) -> bool:
 
 
 def _rebuilt(world: World, data: Any) -> None:
-    _told(HubSpotError.from_dict(data))
+    _carried(HubSpotError.from_dict(data))
 
 
 # -- headers ---------------------------------------------------------------------------------------------------
@@ -627,12 +629,12 @@ def _retry_after(world: World, value: str) -> None:
     error = from_response(429, b"", retry_after=seconds)
     RetryPolicy().allows(error)
     assert datetime.datetime.now() + datetime.timedelta(seconds=seconds or 0)  # as Airflow does with it
-    _told(error)
+    _carried(error)
 
 
 def _rate_limit(world: World, headers: dict[str, str]) -> None:
     rate_limit = RateLimit.from_headers(headers)
-    # Whoever paces requests divides the one by the other, and sleeps.
+    # Pacing divides one by the other, and sleeps.
     assert rate_limit is None or (rate_limit.maximum > 0 and 0 < rate_limit.interval <= 3600)
 
 
@@ -670,13 +672,13 @@ def _endpoint(name: str, valid: Any, call: Callable[[HubSpotClient], object]) ->
         try:
             found = call(world.client)
         except HubSpotError as error:
-            _told(error)
+            _carried(error)
             raise
-        for each in found if isinstance(found, list) else [found]:
-            assert isinstance(each, BaseModel)
-            json.dumps(each.model_dump(mode="json"))
-            if isinstance(each, BatchAnswer):
-                _judged(BatchOperation.from_dict(HANDLE).with_answer(each))
+        for item in found if isinstance(found, list) else [found]:
+            assert isinstance(item, BaseModel)
+            json.dumps(item.model_dump(mode="json"))
+            if isinstance(item, BatchAnswer):
+                _judged(BatchOperation.from_dict(HANDLE).with_answer(item))
 
     return Entry(name, answers(valid), ask, (HubSpotError,), _names_it_in_the_answer, is_local=False)
 

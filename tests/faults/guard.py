@@ -1,4 +1,4 @@
-"""What hangs has failed."""
+"""A time limit for a piece of a test."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 @contextmanager
 def guarded(seconds: int) -> Iterator[None]:
-    """Fail what takes longer, and show where every thread is.
+    """Fail the test if the block takes longer, and print the stack of every thread.
 
-    With pytest's own failure, which no code takes for an error of the network, as it may take a TimeoutError.
+    It raises pytest's own failure: the code under test might handle a TimeoutError as an error of the network.
     """
 
     def hangs(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What lies between the code and HubSpot on a bad day: a TCP proxy on loopback that breaks on request.
+"""A TCP proxy on loopback between the code and HubSpot, which fails on request.
 
 The simulator answers badly by itself (`Simulator.inject`); what only a network can do is done here: nobody listens,
 a connection is reset before its request is read or when the answer is due, an answer stops, ends or never ends, the
@@ -34,7 +34,7 @@ class Seen:
 
 
 class Proxy:
-    """Passes requests on to a port of this machine, one connection for each, and breaks those it was told to break.
+    """Passes requests on to a port of this machine, one connection for each, and breaks selected ones.
 
     :param port: of the HubSpot behind it.
     :param tls: what it shows to clients; None for plain HTTP.
@@ -62,9 +62,9 @@ class Proxy:
         self._stopping.set()
         self.refuse()
         with self._lock:
-            for each in self._open:
+            for connection in self._open:
                 with contextlib.suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
 
@@ -118,8 +118,8 @@ class Proxy:
         with self._lock:
             self._then.append((method, path, then))
 
-    def mend(self) -> None:
-        """Break nothing more."""
+    def end_faults(self) -> None:
+        """Pass all further requests on."""
         with self._lock:
             self._breaks.clear()
             self._then.clear()
@@ -240,7 +240,7 @@ def reset_amid_body(proxy: Proxy, connection: socket.socket, request: bytes) -> 
 def stall(proxy: Proxy, connection: socket.socket, request: bytes) -> None:
     head, body = _parted(proxy.forward(connection, request))
     connection.sendall(head + body[: len(body) // 2])
-    connection.recv(1)  # until the client has had enough
+    connection.recv(1)  # until the client closes the connection
 
 
 def trickle(proxy: Proxy, connection: socket.socket, request: bytes) -> None:

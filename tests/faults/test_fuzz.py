@@ -1,7 +1,6 @@
-"""Whatever a user or HubSpot puts in: a typed error of ours that names the place, or success.
+"""Any input of a user or of HubSpot ends in success, or in a typed error that names the place of the mistake.
 
-The short form is the same in every run. The long one searches anew; what it finds is printed with the line that
-repeats it.
+The short form has the same cases in every run. The long form draws new ones, and prints how to repeat a failure.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from tests.support import environment, figures
 from tests.support.wire import client_of
 
 CASES = {False: 5_000, True: 100_000}
-"""Whether it is the long form -> how many cases there are in all, at least."""
+"""Long form? -> the least number of cases, over all entry points."""
 
 HANG = 30
-"""Seconds after which a case is taken to hang."""
+"""Seconds after which a case counts as hanging."""
 
 
 @pytest.fixture(scope="module")
 def connects() -> Iterator[list[Any]]:
-    """Note where a connection was to be opened to."""
+    """Record the address of every attempt to open a connection."""
     noted: list[Any] = []
 
     def noting(known: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +85,7 @@ def test_whatever_is_put_in_ends_in_a_typed_error_that_names_the_place_or_in_suc
             raised = error
         if raised is not None:
             str(raised).encode()
-            assert entry.is_told(case, raised), f"the place is not named: {type(raised).__name__}: {raised}"
+            assert entry.names_the_place(case, raised), f"the place is not named: {type(raised).__name__}: {raised}"
         if entry.is_local:
             assert not connects
             assert not world.hubspot.requests

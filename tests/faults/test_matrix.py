@@ -1,4 +1,4 @@
-"""Every fault in every way in: what becomes of the task, what was sent, what the portal holds, what is told."""
+"""Every fault in every entry point: the outcome, the requests, the limits of the portal, and the message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.faults.ways import INTERVAL, PLACES, WAYS, Case, Place, Shown, World,
 from tests.support import figures
 from tests.support.airflow_in_memory import HAS_3_3
 from tests.support.scenarios import LIMITS
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 
 DRIFTED = {("0-1", "0-2", "HUBSPOT_DEFINED", 279): 3}
 _NAMES_A_SECOND = "429 with Retry-After in seconds"
@@ -129,7 +129,7 @@ def _of_sync(cell: Cell, outcome: Outcome) -> Outcome:
         return Outcome(Kind.FAILS, portal=Portal.AS_BEFORE)  # the plan leaves the direction as it is
     if isinstance(fault, BatchFault):
         return Outcome(Kind.RETRIES if outcome.kind is Kind.WAITS else outcome.kind, portal=outcome.portal)
-    if cell.place.hit == "write" and fault.mends and fault.strikes is Strikes.AFTER:
+    if cell.place.hit == "write" and fault.retryable and fault.strikes is Strikes.AFTER:
         return Outcome(Kind.SUCCEEDS, sent=outcome.sent)
     if cell.place.hit == "wait" and outcome.kind is not Kind.SUCCEEDS:
         return Outcome(Kind.RETRIES)  # everything is applied, and not seen in force
@@ -156,7 +156,7 @@ def test_fault(cell: Cell, caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
         tries = cell.place.run(world, _case(world, cell, outcome))
         try:
             shown = next(tries)
-            secrets = [*caplog.messages, *capfd.readouterr(), told(shown.error) if shown.error else ""]
+            secrets = [*caplog.messages, *capfd.readouterr(), everything_shown(shown.error) if shown.error else ""]
             _assert_outcome(cell, outcome, shown)
             _assert_requests(cell, outcome, shown)
             _assert_retry_after(cell, world)
@@ -165,7 +165,7 @@ def test_fault(cell: Cell, caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
         finally:
             tries.close()  # type: ignore[attr-defined]
         _assert_never_created_twice(cell.fault, world)
-        assert not [secret for secret in world.secrets for text in secrets if secret in text], "a secret is told"
+        assert not [secret for secret in world.secrets for text in secrets if secret in text], "a secret is shown"
         assert world.elsewhere.received == []
     _assert_no_thread_is_left(threads)
 
@@ -275,9 +275,9 @@ def _assert_portal(cell: Cell, outcome: Outcome, shown: Shown) -> None:
         return
     asked = dict(LIMITS)
     if shown.kind is Kind.SUCCEEDS:
-        assert shown.portal == asked, "a success that is not one"
+        assert shown.portal == asked, "a success although limits are missing"
     if isinstance(cause(shown.error), HubSpotOperationError):
-        assert shown.portal != asked, "a failure told of work that HubSpot did"
+        assert shown.portal != asked, "work that HubSpot did is reported as a failure"
     if cell.place.hit != "wait" or isinstance(cell.fault, BatchFault):
         held = {Portal.AS_ASKED: asked, Portal.AS_BEFORE: {}}.get(outcome.portal, {next(iter(LIMITS)): 5})
         assert shown.portal == held
@@ -286,7 +286,7 @@ def _assert_portal(cell: Cell, outcome: Outcome, shown: Shown) -> None:
 
 
 def _assert_next_try(cell: Cell, outcome: Outcome, shown: Shown, world: World, tries: Iterator[Shown]) -> None:
-    """When the fault is over, the next try succeeds, whatever the one before has left behind."""
+    """When the fault is over, the next try succeeds, whatever state the previous one has left."""
     if shown.kind in (Kind.SUCCEEDS, Kind.FAILS):
         return
     is_batch = isinstance(cell.fault, BatchFault)
@@ -296,8 +296,8 @@ def _assert_next_try(cell: Cell, outcome: Outcome, shown: Shown, world: World, t
         return  # it waits for what never comes, or sees nothing
     fault = cell.fault
     if cell.place.way == "drift trigger" and (fault.moves or fault.asks_for_token or fault.named_time):  # type: ignore[union-attr]
-        return  # what is new in the connection is seen some minutes later; HubSpot's time has not come
-    world.mend()
+        return  # a changed connection is noticed some minutes later; the time that HubSpot named has not come
+    world.end_faults()
     again = next(tries)
     assert again.kind is Kind.SUCCEEDS, (again.kind, again.error, again.sent)
     if cell.place.way == "drift trigger":
@@ -312,11 +312,11 @@ def _assert_never_created_twice(fault: Fault | BatchFault, world: World) -> None
     if isinstance(fault, Fault) and fault.strikes is Strikes.BEFORE:
         not_done |= {302, 500, 502, 503, 504, *range(520, 531)}
     if isinstance(fault, BatchFault) and not fault.done:
-        not_done.add(200)  # what HubSpot itself answers to a create is 201
+        not_done.add(200)  # HubSpot answers 201 to a create
     created: set[tuple[str, int]] = set()
     for request in world.hubspot.requests:
         if request.method == "POST" and request.path.endswith("/batch/create"):
-            inputs = {(each["category"], each["typeId"]) for each in request.body["inputs"]}
+            inputs = {(limit_input["category"], limit_input["typeId"]) for limit_input in request.body["inputs"]}
             assert not inputs & created, "created twice"
             if request.status not in not_done:
                 created |= inputs
@@ -326,9 +326,9 @@ def _assert_no_thread_is_left(before: set[threading.Thread]) -> None:
     """Nothing is left but the bounded pool of the triggerer's requests, and what Airflow itself keeps or ends late."""
     end = time.monotonic() + 5
     airflows = re.compile("ThreadPoolExecutor-|.*_handle_socket_comms")
-    while left := [each for each in set(threading.enumerate()) - before if not airflows.match(each.name)]:
-        if all(each.name.startswith("hubspot_") for each in left):
+    while left := [thread for thread in set(threading.enumerate()) - before if not airflows.match(thread.name)]:
+        if all(thread.name.startswith("hubspot_") for thread in left):
             break
         assert time.monotonic() < end, f"threads left over: {left}"
         time.sleep(0.01)
-    assert len([each for each in threading.enumerate() if each.name.startswith("hubspot_")]) <= _POOL
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("hubspot_")]) <= _POOL

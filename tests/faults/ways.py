@@ -1,4 +1,4 @@
-"""The eight ways in, and the world around them: a HubSpot, a network, an Airflow, and secrets to look for."""
+"""The entry points of the provider, and their surroundings: a HubSpot, a network, an Airflow, and known secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow_provider_hubassoc.hooks import HubSpotHook
 from airflow_provider_hubassoc.hubspot.errors import HubSpotError, HubSpotOperationTimeoutError
 from airflow_provider_hubassoc.limits.apply import ApplyError
-from airflow_provider_hubassoc.limits.inputs import parse_inputs
 from airflow_provider_hubassoc.limits.operation import BatchOperation, refresh, submit
 from airflow_provider_hubassoc.limits.wait import Wait
 from airflow_provider_hubassoc.operators import (
@@ -32,6 +31,7 @@ from airflow_provider_hubassoc.triggers import HubSpotAssociationLimitsDriftTrig
 from tests.faults.catalogue import MAX_POLL_FAILURES, MAX_RETRIES, BatchFault, Fault, Kind, Strike
 from tests.faults.proxy import Proxy, Seen
 from tests.support.airflow_in_memory import Airflow, Try
+from tests.support.inputs import parse_inputs
 from tests.support.portal import association, declare
 from tests.support.scenarios import FIVE_COMPANIES, FROM, ONE_PRIMARY, TO
 from tests.support.wire import ACCOUNT, Peer, certificate, response
@@ -45,14 +45,14 @@ INTERVAL = 0.05
 _POLL_SECONDS = 1.0
 _PATIENCE = 20.0
 _SHORT_PATIENCE = 0.4
-"""How long a task waits that will not see the end."""
+"""Timeout of a task whose batch does not end, seconds."""
 
 _DRIFT_LOOKS = 5
-"""For how many intervals a watch is looked at that sees nothing."""
+"""Number of intervals for which a drift watch without drift is observed."""
 
 
 class World:
-    """All that one cell of the matrix needs, made anew for it.
+    """Everything that one cell of the matrix needs; each cell has its own.
 
     :param fault: decides what the code connects to.
     """
@@ -124,31 +124,31 @@ class World:
         with tempfile.TemporaryDirectory() as folder:
             self.proxy.tls, _ = certificate(Path(folder))
 
-    def mend(self) -> None:
+    def end_faults(self) -> None:
         """End every fault."""
         self.hubspot.clear_faults()
         self.hubspot.settings.processing_seconds, self.hubspot.settings.canceled = 0, False
         if self._proxy is not None:
             self._proxy.tls = self._tls
-            self._proxy.mend()
+            self._proxy.end_faults()
         self.connect_to(self.address)
 
-    # -- what is seen of it --
+    # -- requests --
 
     @property
     def requests(self) -> list[Seen]:
-        """What was sent to HubSpot, whether or not it arrived."""
+        """The requests sent to HubSpot, whether or not they arrived."""
         if self._proxy is not None:
             return list(self._proxy.seen)
-        return [Seen(each.method, each.path, each.received_at) for each in self.hubspot.requests]
+        return [Seen(request.method, request.path, request.received_at) for request in self.hubspot.requests]
 
     @property
     def sent(self) -> str:
-        """What was sent in short, one letter each; questions about the account are left out.
+        """The requests in short form, one letter each, without those for account info.
 
         C: batch/create, U: batch/update, R: read of the pair, L: of its labels, S: of a status link, T: token refresh.
         """
-        return "".join(_short(each) for each in self.requests)
+        return "".join(_short(request) for request in self.requests)
 
     @property
     def portal(self) -> dict[Any, int]:
@@ -184,12 +184,12 @@ def world_of(fault: Fault | BatchFault, place: Place) -> Iterator[World]:
             yield World(fault, hubspot, proxy, elsewhere, path, environment)
 
 
-# -- what a way in shows ---------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Shown:
-    """What became of one try."""
+    """Result of one try."""
 
     kind: Kind
     error: BaseException | None
@@ -223,7 +223,7 @@ def _of_task(world: World, run: Try, since: int) -> Shown:
         kind,
         run.error,
         _sent_since(world, since),
-        [each.at for each in world.requests[since:]],
+        [request.at for request in world.requests[since:]],
         world.portal,
         asset_events=run.end.reported.get("outlet_events") or [],
         state=run.state,
@@ -244,20 +244,20 @@ def _of_call(world: World, call: Callable[[], Any]) -> Shown:
         kind = Kind.WAITS
     else:
         kind = Kind.RETRIES if error.retryable else Kind.FAILS
-    times = [each.at for each in world.requests[since:]]
+    times = [request.at for request in world.requests[since:]]
     return Shown(kind, error, _sent_since(world, since), times, world.portal)
 
 
 def _sent_since(world: World, since: int) -> str:
-    return "".join(_short(each) for each in world.requests[since:])
+    return "".join(_short(request) for request in world.requests[since:])
 
 
-# -- the ways in -----------------------------------------------------------------------------------------------
+# -- the entry points ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a way in is asked to do.
+    """The work that an entry point has to do.
 
     :param strike: brings the fault about; called once, at the time.
     :param inputs: what to ask for.
@@ -277,7 +277,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where in a way in a fault strikes.
+    """The place in an entry point where a fault strikes.
 
     :param hit: ``write``, ``wait`` or ``read``.
     :param run: does it; returns what was seen of the first try, and a function that tries once more.
@@ -306,7 +306,7 @@ class Place:
         return f"{self.way}-{self.what or self.hit}"
 
     def strike(self, world: World, inject: Callable[[Strike], None], *, lasting: bool) -> None:
-        """Bring a fault about here."""
+        """Inject a fault in this place."""
         times = 10_000 if lasting else self.looks
         strike = Strike(world, *self.requests, lasting, times, None if self.ordered else self.begins_after)
         if self.ordered and self.begins_after:
@@ -336,7 +336,7 @@ def _follow(hook: HubSpotHook, operation: BatchOperation, case: Case) -> BatchOp
 
 
 def hook_write(world: World, case: Case) -> Iterator[Shown]:
-    """Submit, and follow what was submitted."""
+    """Submit a batch, and wait for it."""
 
     def submit_and_follow(*, resend: bool) -> None:
         with HubSpotHook() as hook:
@@ -406,8 +406,12 @@ def sensor(**arguments: Any) -> Callable[[World, Case], Iterator[Shown]]:
 def sync(*, deferrable: bool) -> Callable[[World, Case], Iterator[Shown]]:
     def run(world: World, case: Case) -> Iterator[Shown]:
         types = [
-            {"category": each["category"], "typeId": each["typeId"], "limit": each["maxToObjectIds"]}
-            for each in case.inputs
+            {
+                "category": limit_input["category"],
+                "typeId": limit_input["typeId"],
+                "limit": limit_input["maxToObjectIds"],
+            }
+            for limit_input in case.inputs
         ]
         with DAG("dag"):
             task = HubSpotAssociationLimitsSyncOperator(
@@ -466,7 +470,7 @@ def _watch(world: World, *, settle: float, patient: bool) -> Iterator[Shown]:
             loop.run_until_complete(look(task, _PATIENCE if patient else settle + _DRIFT_LOOKS * INTERVAL))
             if task.done():
                 task.result()
-            times = [each.at for each in world.requests[since:]]
+            times = [request.at for request in world.requests[since:]]
             kind = Kind.SUCCEEDS if events else Kind.WAITS
             yield Shown(kind, None, _sent_since(world, since), times, world.portal, drift=list(events))
             patient = True

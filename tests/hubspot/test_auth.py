@@ -23,7 +23,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
     HubSpotUnreadableAnswerError,
 )
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 from tests.support.wire import Pauses, client_of, limit
 
 TOKEN_PATH = "/oauth/2026-03/token"
@@ -51,7 +51,7 @@ def refreshes(hubspot: Simulator) -> int:
 def failure(call: Callable[[], Any], *secrets: str) -> HubSpotError:
     with pytest.raises(HubSpotError) as raised:
         call()
-    shown = told(raised.value)
+    shown = everything_shown(raised.value)
     assert not [secret for secret in secrets if secret in shown]
     return raised.value
 

@@ -38,7 +38,7 @@ from airflow_provider_hubassoc.hubspot.errors import (
 from airflow_provider_hubassoc.hubspot.settings import DEFAULT_BASE_URL, HubSpotSettings
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 from tests.support.wire import ACCOUNT, TOKEN, Pauses, Peer, certificate, client_of, closed_port, limit, response
 
 BODY = {
@@ -54,7 +54,7 @@ def failure(call: Callable[[], Any]) -> HubSpotError:
     """Return the error of a call, after a check that it shows no secret."""
     with pytest.raises(HubSpotError) as raised:
         call()
-    shown = told(raised.value)
+    shown = everything_shown(raised.value)
     assert TOKEN not in shown
     assert "pat-na1-simulator" not in shown
     return raised.value
@@ -652,6 +652,7 @@ def test_a_secret_in_json_escapes_is_redacted(hubspot: Simulator) -> None:
         assert "*** is no good" in str(failure(client.get_all_limits))
 
 
+@pytest.mark.slow
 def test_the_errors_kept_from_an_answer_are_bounded(hubspot: Simulator) -> None:
     errors = [{"message": "m" * 4000, "category": "c" * 4000, "context": {"x": ["y" * 400]}}] * 700
     hubspot.inject(status=207, body={"status": "CANCELED", "results": [], "errors": errors})
@@ -671,7 +672,7 @@ def test_an_unreachable_proxy() -> None:
         error = failure(client.account_info)
     assert isinstance(error, HubSpotUnavailableError)
     assert not error.outcome_unknown
-    assert "canary-word" not in told(error)
+    assert "canary-word" not in everything_shown(error)
 
 
 def test_a_proxy_does_not_see_the_token(tmp_path: Path) -> None:
@@ -691,7 +692,7 @@ def test_a_proxy_password_outside_latin_1() -> None:
     with client_of("https://127.0.0.1:9", proxy=proxy, max_retries=0) as client:
         error = failure(client.account_info)
     assert isinstance(error, HubSpotSettingsError)
-    assert "canary" not in told(error)
+    assert "canary" not in everything_shown(error)
 
 
 @pytest.fixture

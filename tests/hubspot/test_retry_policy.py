@@ -20,7 +20,7 @@ from airflow_provider_hubassoc.hubspot.retries import RetryPolicy, parse_retry_a
 
 
 def attempts(policy: RetryPolicy, error: Exception, *, idempotent: bool = True) -> list[float]:
-    """Fail for ever; return the waits between the attempts."""
+    """Fail forever; return the waits between the attempts."""
     waits: list[float] = []
 
     def fail() -> None:
@@ -91,7 +91,7 @@ def test_the_sleep_may_end_the_call() -> None:
         raise HubSpotRateLimitError("x")
 
     with pytest.raises(KilledError):
-        RetryPolicy().retrying(sleep)(fail)
+        RetryPolicy().retrying(sleep, idempotent=True)(fail)
 
 
 # -- Retry-After --

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.errors import HubSpotSettingsError
 from airflow_provider_hubassoc.hubspot.settings import ApiVersion, HubSpotSettings, is_loopback, same_origin
-from tests.support.tracebacks import told
+from tests.support.tracebacks import everything_shown
 
 TOKEN = "pat-na1-canary-4711"
 OAUTH = {
@@ -30,7 +30,7 @@ def parse(**values: Any) -> HubSpotSettings:
 def mistakes(**values: Any) -> str:
     with pytest.raises(HubSpotSettingsError) as error:
         HubSpotSettings.parse(values)
-    assert not any(canary in told(error.value) for canary in ("4711", "4712", "4713", "4714"))
+    assert not any(canary in everything_shown(error.value) for canary in ("4711", "4712", "4713", "4714"))
     return str(error.value)
 
 

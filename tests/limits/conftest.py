@@ -1,4 +1,4 @@
-"""A client of the embedded HubSpot, and how long hypothesis may search."""
+"""A client of the simulator, and how long hypothesis may search."""
 
 import os
 from collections.abc import Iterator

@@ -71,7 +71,7 @@ def test_labels_are_created_before_their_limits(hubspot: Simulator, client: HubS
     hubspot.clear_requests()
     report = apply_plan(plan, client, max_concurrency=1)
     assert report.ok, report.lines()
-    assert [each for each in sent(hubspot) if "labels" in each] == [
+    assert [line for line in sent(hubspot) if "labels" in line] == [
         # Somebody may have created one of them, or a look-alike, since the plan was made.
         "GET contacts/companies/labels",
         "GET companies/contacts/labels",
@@ -142,6 +142,18 @@ def test_an_answer_that_does_not_say_which_type_belongs_to_which_side_is_not_use
     type_id = next(row.type_id for row in client.get_labels("contacts", to_type) if row.label == "Peer")
     assert [(key[3], limit) for key, limit in hubspot.limits().items()] == [(type_id, 4)]
     assert type_id not in type_ids
+
+
+def test_a_new_label_of_an_unknown_category_gets_no_limit(hubspot: Simulator, client: HubSpotClient) -> None:
+    label = {"limit": 2, "create_missing": True, "inverse": "Owned by"}
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5, labels={"Owner": label})))
+    rows = [{"category": "NEW_CATEGORY", "typeId": 900, "label": "Owner"}]
+    hubspot.inject(method="POST", path="*/labels", status=200, body={"results": rows}, after=True)
+    report = apply_plan(plan, client)
+    assert hubspot.limits() == {CONTACTS_COMPANIES: 5}
+    (outcome,) = report.of("refused")
+    assert "cannot be sent in a batch" in str(outcome.reason)
+    assert not report.retryable
 
 
 def test_a_rejected_token_stops_the_creation_of_labels(hubspot: Simulator, client: HubSpotClient) -> None:
@@ -256,6 +268,17 @@ def test_an_exhausted_daily_limit_stops_everything(hubspot: Simulator, client: H
     assert report.retry_after > 0
 
 
+def test_after_a_stop_nothing_is_verified(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, TWO)
+    body = {"status": "error", "message": "no more", "errorType": "RATE_LIMIT", "policyName": "DAILY"}
+    hubspot.inject(method="POST", path="*/deals/contacts/*", status=429, body=body)
+    hubspot.clear_requests()
+    report = apply_plan(plan, client, max_concurrency=1)
+    assert [outcome.status for outcome in report.outcomes] == ["applied", "refused"]
+    assert report.settled is None
+    assert sent(hubspot) == ["create contacts/companies", "create deals/contacts"]
+
+
 def test_an_error_raised_by_sleep_ends_the_apply(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.processing_seconds = 60
 
@@ -296,12 +319,36 @@ def test_the_next_batch_waits_for_a_slow_one(hubspot: Simulator, client: HubSpot
         assert set(hubspot.limits().values()) == set(limits)
 
 
+def test_the_timeout_of_the_verification_also_ends_the_wait_for_a_slow_batch(
+    hubspot: Simulator, client: HubSpotClient
+) -> None:
+    hubspot.settings.processing_seconds = 60
+    report = apply_plan(make_plan(client, declare(association("deals", "contacts", limit=7))), client, verify_timeout=0)
+    assert "were not settled within 0 s" in str(report.outcomes[0].reason)
+    assert report.retryable
+
+
+def test_the_report_names_the_portal(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, TWO).model_copy(update={"portal_id": hubspot.portal_id})
+    assert apply_plan(plan, client).to_dict()["portal_id"] == hubspot.portal_id
+
+
 def test_it_reads_until_the_limits_are_in_force(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.settings.stale_seconds = 0.4
     report = apply_plan(make_plan(client, TWO), client, verify_timeout=10)
     assert report.ok
     assert report.settled
     assert make_plan(client, TWO).is_empty
+
+
+def test_a_failed_read_is_not_repeated_for_unconfirmed_changes_alone(hubspot: Simulator, client: HubSpotClient) -> None:
+    plan = make_plan(client, declare(association("contacts", "companies", limit=5)))
+    hubspot.clear_requests()
+    hubspot.inject(method="POST", status=500, times=9)
+    hubspot.inject(method="GET", status=500, times=9)
+    report = apply_plan(plan, client, resend=True)
+    assert [outcome.status for outcome in report.outcomes] == ["unconfirmed"]
+    assert sent(hubspot) == ["update contacts/companies", "GET contacts/companies"]
 
 
 def test_limits_that_do_not_settle_are_reported(hubspot: Simulator, client: HubSpotClient) -> None:
@@ -319,7 +366,7 @@ def test_the_caller_can_verify_later(hubspot: Simulator, client: HubSpotClient) 
     report = apply_plan(plan, client, verify_timeout=None)
     assert report.ok
     assert report.settled is None
-    assert not any(each.startswith("GET") for each in sent(hubspot))
+    assert not any(line.startswith("GET") for line in sent(hubspot))
     for operation in report.to_verify:
         handle = BatchOperation.from_dict(operation.to_dict())
         assert not handle.is_over

@@ -39,6 +39,25 @@ def test_a_429_pauses_all_threads_and_is_repeated(hubspot: Simulator) -> None:
             pacer.call(lambda: client.get_limits("contacts", "deals"))
 
 
+@pytest.mark.parametrize(
+    ("policy", "retry_after", "requests"),
+    [("SECONDLY", None, 4), ("SECONDLY", 60.0, 4), ("SECONDLY", 61.0, 1), ("DAILY", None, 1)],
+)
+def test_a_429_that_lasts_longer_is_raised(
+    hubspot: Simulator, policy: str, retry_after: float | None, requests: int
+) -> None:
+    attempts: list[HubSpotRateLimitError] = []
+
+    def refused() -> None:
+        attempts.append(HubSpotRateLimitError("slow down", policy=policy, retry_after=retry_after))
+        raise attempts[-1]
+
+    with client_of(hubspot) as client, pytest.raises(HubSpotRateLimitError) as raised:
+        Pacer(client, 4, sleep=lambda seconds: None).call(refused)
+    assert raised.value is attempts[-1]
+    assert len(attempts) == requests
+
+
 def test_results_are_in_the_order_of_the_keys() -> None:
     second_is_done = threading.Event()
 

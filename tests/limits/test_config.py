@@ -281,7 +281,7 @@ def test_the_overrides_of_one_portal_apply(
     """The explicit name comes first, then the connection, then the portal's id."""
     resolved = load_config(PORTALS).resolve(**names)
     assert (resolved.portal, resolved.needs_portal_id) == (portal, needs_portal_id)
-    assert [each.limit for each in resolved.associations] == [limit]
+    assert [association.limit for association in resolved.associations] == [limit]
 
 
 def test_a_note_says_which_overrides_apply() -> None:

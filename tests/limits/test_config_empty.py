@@ -30,7 +30,9 @@ def test_null_is_kept_as_not_managed() -> None:
     assert "limit" in found.model_fields_set
     assert found.limit is None
     assert {name: label.limit for name, label in found.labels.items()} == {"A": None, "B": None}
-    assert [(each.identity, each.limit) for each in found.types] == [(("USER_DEFINED", 3), None)]
+    assert [(association_type.identity, association_type.limit) for association_type in found.types] == [
+        (("USER_DEFINED", 3), None)
+    ]
 
 
 def test_a_limit_that_is_not_mentioned_is_not_in_the_model() -> None:

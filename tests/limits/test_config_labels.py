@@ -168,8 +168,8 @@ def test_types_that_cannot_be_limited_are_accepted_with_a_warning() -> None:
         declare(association("contacts", "companies", limit=5, labels={"A": 9}, types=types))
     )
     assert config is not None
-    assert [each.identity for each in config.associations[0].types] == [
-        (each["category"], int(float(str(each["typeId"])))) for each in types
+    assert [association_type.identity for association_type in config.associations[0].types] == [
+        (association_type["category"], int(float(str(association_type["typeId"])))) for association_type in types
     ]
     assert {problem.severity for problem in problems} == {"warning"}
     assert sum("cannot limit; plans only show it" in problem.message for problem in problems) == 5

@@ -125,7 +125,7 @@ def test_labels_that_look_alike_are_exported_by_number(hubspot: Simulator, clien
     two, _ = hubspot.add_label("contacts", "deals", label=" boss ", name="two")
     set_limits(hubspot, [("0-1", "0-3", USER, one, 5), ("0-1", "0-3", USER, two, 6)])
     export = export_limits(client)
-    assert [each["typeId"] for each in export.config["associations"][0]["types"]] == [one, two]
+    assert [association_type["typeId"] for association_type in export.config["associations"][0]["types"]] == [one, two]
     assert make_plan(client, export.to_yaml(), prune=True).is_empty
 
 
@@ -217,7 +217,7 @@ def test_unsendable_types_are_exported_with_warnings(hubspot: Simulator, client:
     assert export.missing == []
     _, problems = check_config(export.to_yaml())
     assert problems
-    assert {each.severity for each in problems} == {"warning"}
+    assert {problem.severity for problem in problems} == {"warning"}
     assert make_plan(client, export.to_yaml(), prune=True).is_empty
 
 
@@ -253,6 +253,7 @@ def odd_portal() -> Iterator[tuple[Simulator, HubSpotClient, list[tuple[str, str
         yield hubspot, client, types
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_the_export_of_any_portal_is_a_valid_file_without_changes(odd_portal: Any, data: st.DataObject) -> None:
     """Includes label limits above the object limit, which HubSpot's settings page allows."""
@@ -265,7 +266,7 @@ def test_the_export_of_any_portal_is_a_valid_file_without_changes(odd_portal: An
     assert (export.missing, export.skipped) == ([], [])
     text = export.to_yaml(allow_unicode=data.draw(st.booleans()))
     _, problems = check_config(text)
-    assert [str(each) for each in problems if each.severity == "error"] == []
+    assert [str(problem) for problem in problems if problem.severity == "error"] == []
     for prune in (False, True):
         plan = make_plan(client, text, prune=prune)
         assert plan.unfit == []

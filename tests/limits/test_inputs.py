@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_hubassoc.hubspot.constants import AssociationCategory
 from airflow_provider_hubassoc.hubspot.models import LimitInput
-from airflow_provider_hubassoc.limits.inputs import LimitInputsError, check_inputs, parse_inputs, parse_seconds
+from airflow_provider_hubassoc.limits.inputs import LimitInputsError, check_inputs, parse_seconds
+from tests.support.inputs import parse_inputs
 
 
 def limit(type_id: Any = 279, maximum: Any = 5, category: Any = "HUBSPOT_DEFINED") -> dict[str, Any]:

@@ -28,7 +28,7 @@ from tests.support.random_portals import (
 
 
 class KilledError(BaseException):
-    """The process is gone."""
+    """The simulated death of the process."""
 
 
 class DyingAdapter(HTTPAdapter):
@@ -49,6 +49,7 @@ class DyingAdapter(HTTPAdapter):
         raise KilledError
 
 
+@pytest.mark.slow
 @given(data=st.data(), survives=st.integers(0, 9), sends_the_last=st.booleans(), prune=st.booleans())
 def test_an_interrupted_apply_reaches_the_file_when_run_again(
     world: World, data: st.DataObject, survives: int, sends_the_last: bool, prune: bool

@@ -28,7 +28,7 @@ ABOUT_NO_INPUT = {"message": "Something went wrong", "context": None}
 
 def operation(*inputs: dict[str, Any], action: str = "update", **fields: Any) -> BatchOperation:
     if action == "purge":
-        inputs = tuple({key: each[key] for key in ("category", "typeId")} for each in inputs)
+        inputs = tuple({key: limit_input[key] for key in ("category", "typeId")} for limit_input in inputs)
     return BatchOperation.from_dict(
         {"action": action, "from_object_type": "0-1", "to_object_type": "companies", "inputs": list(inputs), **fields}
     )
@@ -156,7 +156,8 @@ def test_a_failure_names_the_outcome_of_every_input() -> None:
         "HubSpot refused part of the create batch for contacts -> companies: 1 of 2 applied.\n"
         "Refused HUBSPOT_DEFINED 279 (max 5): 0-279 is not a valid association type between CONTACT and COMPANY"
         " [VALIDATION_ERROR].\n"
-        "Applied USER_DEFINED 35 (max 3). (category VALIDATION_ERROR, correlation id c-9)"
+        "Applied USER_DEFINED 35 (max 3).\n"
+        "Correct the refused inputs and send them again. (category VALIDATION_ERROR, correlation id c-9)"
     )
 
 
@@ -236,6 +237,21 @@ def test_times_are_kept_until_a_later_answer_has_others() -> None:
     assert (later.requested_at, later.started_at, later.completed_at) == ("4", "5", "6")
 
 
+def test_only_the_first_errors_of_an_input_are_kept() -> None:
+    judged = operation(A).with_answer(answer(status="CANCELED", errors=[ABOUT_NO_INPUT] * 7))
+    ((_, errors),) = judged.refused
+    assert len(errors) == 5
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(10, "USER_DEFINED 10 (max 3)"), (12, "USER_DEFINED 10 (max 3), and 2 more")]
+)
+def test_a_title_names_the_first_inputs(count: int, end: str) -> None:
+    title = operation(*({**B, "typeId": number} for number in range(1, count + 1))).title
+    assert title.startswith("the update batch for contacts -> companies: USER_DEFINED 1 (max 3), ")
+    assert title.endswith(end)
+
+
 # -- handles --
 
 
@@ -275,7 +291,7 @@ def test_the_handle_has_the_outcome_of_each_input() -> None:
     handle = operation(A, B).with_answer(answer(results=[result(A)], errors=[ABOUT_B])).to_dict()
     assert handle["inputs"] == [A, B]
     assert handle["applied"] == [A]
-    assert [(each["typeId"], each["errors"][0]["message"]) for each in handle["refused"]] == [(35, "Refused")]
+    assert [(refused["typeId"], refused["errors"][0]["message"]) for refused in handle["refused"]] == [(35, "Refused")]
     assert handle["unconfirmed"] == []
     assert handle["status"] == "COMPLETE"
 
@@ -316,7 +332,7 @@ def test_arbitrary_handles_are_read_or_refused(handle: Any, change: dict[str, An
 @given(st.lists(st.sampled_from([*RESULTS.values()]), min_size=1), st.permutations([A, B]))
 def test_the_order_of_results_and_inputs_does_not_matter(parts: list[list[Any]], inputs: list[Any]) -> None:
     rows = list(itertools.chain(*parts))
-    judged = [operation(*inputs).with_answer(answer(results=each)) for each in (rows, rows[::-1])]
+    judged = [operation(*inputs).with_answer(answer(results=order)) for order in (rows, rows[::-1])]
     assert judged[0].has_succeeded == judged[1].has_succeeded
     assert judged[0].has_succeeded == operation(A, B).with_answer(answer(results=rows)).has_succeeded
 
@@ -342,7 +358,8 @@ def test_a_limit_changed_by_hubspot_is_a_failure_once_a_read_confirms_it() -> No
     assert str(failure.value).startswith(
         "HubSpot set other limits than requested by the update batch for contacts -> companies (connection sandbox):"
         " 0 of 1 applied.\n"
-        "Not applied HUBSPOT_DEFINED 279 (max 5): HubSpot set 3 instead of 5."
+        "Not applied HUBSPOT_DEFINED 279 (max 5): HubSpot set 3 instead of 5.\n"
+        "Send the batch again. If the result is the same, ask HubSpot's support, with the correlation id."
     )
 
 

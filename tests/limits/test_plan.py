@@ -230,7 +230,7 @@ def test_an_unfit_direction_does_not_stop_the_others() -> None:
         Direction("deals", "contacts"): direction_state([]),
     }
     plan = build_plan(config, PortalState(found), prune=True)
-    assert [type(each) for each in plan.unfit] == [UnfitDirection]
+    assert [type(direction) for direction in plan.unfit] == [UnfitDirection]
     assert [str(change) for change in plan.writes] == ["deals -> contacts (unlabeled) unlimited -> 2"]
     assert plan.summary.startswith("1 direction does not fit the portal. Plan: 1 to create")
     assert Plan.from_json(plan.to_json()) == plan

@@ -1,4 +1,4 @@
-"""Holding an approved plan against the portal again, without a portal."""
+"""Comparing an approved plan with the portal again, without a portal."""
 
 from dataclasses import replace
 from typing import Any

@@ -108,10 +108,10 @@ def test_a_hubspot_type_with_the_same_id_is_not_mistaken_for_the_label(
 def test_internal_names_are_read_only_before_a_label_is_created(hubspot: Simulator, client: HubSpotClient) -> None:
     hubspot.add_label("contacts", "companies", label="Decision maker", name="made_by_hand")
     make_plan(client, file())
-    assert not any("schemas" in each for each in sent(hubspot))
+    assert not any("schemas" in line for line in sent(hubspot))
     hubspot.clear_requests()
     make_plan(client, file({"Other": {"create_missing": True}}))
-    assert sum("schemas" in each for each in sent(hubspot)) == 1
+    assert sum("schemas" in line for line in sent(hubspot)) == 1
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])

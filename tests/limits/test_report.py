@@ -25,7 +25,7 @@ UNFIT = UnfitDirection(**DIRECTION, problems=["limits.yaml:3:5: no such label"])
 
 
 def everything() -> ApplyReport:
-    """Return a report that has something of everything."""
+    """Return a report with at least one entry of each kind."""
     return ApplyReport(
         outcomes=[
             Outcome(NEW_LABEL, "applied"),

@@ -1,4 +1,4 @@
-"""The steps of a sync without Airflow: find the portal, plan, hold the plan against the portal again."""
+"""The steps of a sync without Airflow: find the portal, plan, compare the plan with the portal again."""
 
 from __future__ import annotations
 

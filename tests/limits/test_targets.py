@@ -17,7 +17,7 @@ def resolved(*entries: dict[str, Any]) -> ResolvedConfig:
 
 
 def directions_of(config: ResolvedConfig) -> list[str]:
-    return [":".join(each.direction) for each in config.associations]
+    return [":".join(association.direction) for association in config.associations]
 
 
 @pytest.mark.parametrize("text", ["contacts", "contacts:", ":companies", "a:b:c", "", " : "])

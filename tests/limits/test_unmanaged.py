@@ -120,7 +120,7 @@ def test_an_unfit_direction_is_not_pruned(hubspot: Simulator, client: HubSpotCli
     labels = {name.strip(): limit for name, limit in labels.items()}
     source = declare(association("contacts", "companies", labels=labels), association("deals", "contacts"))
     plan = make_plan(client, source, prune=True)
-    assert [str(each.direction) for each in plan.unfit] == ["contacts -> companies"]
+    assert [str(direction.direction) for direction in plan.unfit] == ["contacts -> companies"]
     apply_plan(plan, client)
     assert hubspot.limits() == {("0-1", "0-2", USER, owner): 3, CONTACTS_COMPANIES: 9}
 
@@ -141,7 +141,7 @@ def test_an_approved_purge_is_made_only_while_the_limit_is_what_was_approved(
     hubspot.inject(method="GET", path="*contacts/companies", status=500, times=9)
     rest = rebase(plan, read_again(plan, client))
     assert rest.writes == []
-    assert [each.retryable for each in rest.unread] == [True]
+    assert [direction.retryable for direction in rest.unread] == [True]
     report = apply_plan(rest, client)
     assert (report.ok, report.retryable) == (False, True)
     assert writes(hubspot) == []

@@ -47,7 +47,10 @@ def test_unsendable_types_are_shown_and_not_changed(hubspot: Simulator, client: 
     report = apply_plan(plan, client)
     assert report.ok, report.lines()
     sent = [
-        each["typeId"] for request in hubspot.requests if request.method == "POST" for each in request.body["inputs"]
+        limit_input["typeId"]
+        for request in hubspot.requests
+        if request.method == "POST"
+        for limit_input in request.body["inputs"]
     ]
     assert sorted(sent) == [3, 279]
 

@@ -18,11 +18,11 @@ from airflow_provider_hubassoc.limits.inputs import (
     check_count,
     from_text,
     object_type,
-    parse_inputs,
     parse_seconds,
     stripped,
     whole_number,
 )
+from tests.support.inputs import parse_inputs
 
 
 class NumpyInt64:

@@ -256,3 +256,22 @@ def test_a_refused_token_refresh_ends_the_wait() -> None:
     wait = wait_for(token_worked=True)
     with pytest.raises(HubSpotAuthenticationError):
         wait.poll(failing(HubSpotAuthenticationError("x", status=400, category="BAD_REFRESH_TOKEN")))
+
+
+def test_a_second_rejection_in_a_row_is_left_to_a_retry() -> None:
+    wait = wait_for()
+    wait.poll(unchanged)  # HubSpot accepts the token
+    first = HubSpotAuthenticationError("x", status=401)
+    wait.poll(failing(first))
+    with pytest.raises(HubSpotAuthenticationError) as error:
+        wait.poll(failing(first))
+    assert error.value.retryable
+    assert error.value.__cause__ is None  # the retry policy would judge the task by a permanent cause
+    assert not first.retryable  # the error itself stays as it was made
+
+
+def test_a_pause_that_hubspot_asks_for_also_delays_a_read_that_is_due_at_once() -> None:
+    done = PENDING.with_answer(COMPLETE).model_copy(update={"verify": True})
+    wait = Wait(done, timeout=None, poll_interval=5.0, max_poll_interval=60.0, max_poll_failures=3)
+    wait.hold = 200.0
+    assert wait.next_delay() == 200

@@ -24,13 +24,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Start a whole Airflow, once for each worker, with the example DAGs and an embedded HubSpot.
+    """Start a whole Airflow, once for each worker, with the example DAGs and a simulator.
 
     After the last test, nothing that it leaves behind may contain a secret.
     """
     with ended_on_sigterm():
         folder = tmp_path_factory.mktemp("stack")
-        # A copy, so that a test may put a DAG of its own beside the examples.
+        # A copy, so that a test may add a DAG to the examples.
         dags_folder = shutil.copytree(environment.EXAMPLE_DAGS, folder / "dags")
         stack = Stack(folder / "airflow", dags_folder=dags_folder)
         with leaks.searched(stack, leaks.secrets_of(stack)):

@@ -1,7 +1,7 @@
-"""Crashes in a whole Airflow: whatever is killed, what was asked for is done once, and nobody waits for ever.
+"""Crashes in a whole Airflow: whichever process is killed, each batch is sent once, and no task waits forever.
 
-Processes are killed with SIGKILL, so that none of them can put anything in order. In the end nothing is left behind:
-no task, no process, and none of the secrets that went through it.
+Processes are killed with SIGKILL, so none of them can clean up. In the end nothing is left behind: no task, no process,
+and no secret.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ BILLING_CONTACT = ("0-1", "0-2", "HUBSPOT_DEFINED", 931)
 
 
 def patience(seconds: int) -> dict[str, str]:
-    """Say how soon Airflow takes a process that no longer tells anything for dead.
+    """Set after how many seconds without a heartbeat Airflow considers a process dead.
 
-    A busy machine needs some patience: otherwise a scheduler that is only slow takes itself for dead, and starts
-    all its tasks a second time.
+    On a busy machine, a scheduler that is only slow would otherwise consider itself dead, and start all its tasks
+    a second time.
     """
     return {
         "AIRFLOW__CORE__PARALLELISM": "6",  # two tasks do nothing but wait
@@ -67,21 +67,21 @@ OTHER_THREADS = 12
 
 @pytest.fixture(scope="module")
 def canaries() -> dict[str, str]:
-    """Return the secrets of this module's Airflow by what they are; tests add their own."""
+    """Return the secrets of this module's Airflow by name; tests add their own."""
     return {}
 
 
 def canary(name: str) -> str:
-    """Make a secret that looks otherwise in a URL and in base64 for URLs."""
+    """Make a secret that looks different in a URL and in base64 for URLs."""
     return f"canary/{name}+{secrets.token_hex(12)}=="
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, canaries: dict[str, str], full: bool) -> Iterator[Stack]:
-    """Start an Airflow that notices soon what has died."""
+    """Start an Airflow that notices dead processes soon."""
     with ended_on_sigterm():
         home = tmp_path_factory.mktemp("crashes") / "airflow"
-        stack = Stack(home, dags_folder=DAGS, variables=patience(30 if full else 8))
+        stack = Stack(home, dags_folder=DAGS, variables=patience(30 if full else 12))
         stack.hubspot.oauth.client_secret = canary("client-secret")
         stack.hubspot.oauth.refresh_token = canary("refresh-token")
         canaries |= leaks.secrets_of(stack)
@@ -109,7 +109,7 @@ class Kill:
 
     :param number: at which of its requests, counted from 1.
     :param moment: before the portal gets the request, or after it has answered and before the task has the answer.
-    :param whole: kill the process above it too: then nobody tells Airflow of the end.
+    :param whole: also kill the process above it, so that nothing reports the end to Airflow.
     """
 
     number: int
@@ -150,7 +150,7 @@ class Gallows(socketserver.ThreadingTCPServer):
         """Return the id of the process whose port of a connection to here this is; None if it is dead already."""
         # The port alone is not enough: the same one may be in use towards another address.
         ends = (("127.0.0.1", port), self.server_address)
-        return next((each.pid for each in psutil.net_connections("tcp4") if (each.laddr, each.raddr) == ends), None)
+        return next((found.pid for found in psutil.net_connections("tcp4") if (found.laddr, found.raddr) == ends), None)
 
     def kill_at_request(self, pid: int | None) -> Kill | None:
         """Count a request of a process; return the kill that is meant for it.
@@ -185,7 +185,7 @@ class Carrier(socketserver.StreamRequestHandler):
     server: Gallows
 
     def handle(self) -> None:
-        """Carry until one side has had enough."""
+        """Forward bytes until one side closes the connection."""
         pid = self.server.owner(self.client_address[1])
         with (
             # A process that is killed while an answer is on its way to it.
@@ -220,7 +220,7 @@ def read_message(stream: BinaryIO) -> bytes:
 
 @dataclass
 class Victim:
-    """A task with a portal of its own, and what is to happen to it."""
+    """A task with a separate portal, and the kills planned for it."""
 
     kind: str
     portal: Simulator
@@ -239,7 +239,7 @@ def portal_of(kind: str) -> Simulator:
 
 
 def asked(kind: str, portal: Simulator) -> dict[Any, int]:
-    """Return the limits that the task shall bring about."""
+    """Return the limits that the task has to set."""
     return as_declared(portal) if kind == "sync" else {CONTACT_TO_COMPANY: 5, BILLING_CONTACT: 1}
 
 
@@ -265,7 +265,7 @@ def run_of_victims(stack: Stack, plan: Sequence[tuple[str, list[Kill]]]) -> Iter
 def lengths(stack: Stack) -> dict[str, int]:
     """Return the number of requests of each kind of task that nobody disturbs."""
     with run_of_victims(stack, [(kind, []) for kind in ("create", "update", "sync")]) as (run, victims):
-        assert run.state == "success", run.account()
+        assert run.state == "success", run.summary()
         for victim in victims:
             assert run.instances[victim.kind, 0]["try_number"] == 1
             assert victim.portal.limits() == asked(victim.kind, victim.portal)
@@ -297,7 +297,10 @@ def created(portal: Simulator) -> Counter[Any]:
     for request in portal.requests:
         if request.method == "POST" and request.status in (200, 201, 207):
             if request.path.endswith("/batch/create"):
-                count.update((request.path, each["category"], each["typeId"]) for each in request.body["inputs"])
+                count.update(
+                    (request.path, limit_input["category"], limit_input["typeId"])
+                    for limit_input in request.body["inputs"]
+                )
             elif request.path.endswith("/labels"):
                 count[request.path, request.body["name"]] += 1
     return count
@@ -309,7 +312,7 @@ def test_a_worker_killed_between_any_two_requests_does_what_was_asked_and_nothin
 ) -> None:
     plan = draw(lengths, full)
     with run_of_victims(stack, plan) as (run, victims):
-        assert run.state == "success", run.account()
+        assert run.state == "success", run.summary()
         places: Counter[str] = Counter()
         survived = 0
         for (kind, kills), victim in zip(plan, victims, strict=True):
@@ -366,9 +369,9 @@ class Orders:
         """Set the limits that the next ones wait for, or all."""
         which = slice(self.released, None if count is None else self.released + count)
         self.released += len(self.conf[which])
-        for each in self.conf[which]:
-            (limit,) = each["inputs"]
-            key = each["from_object_type"], "contacts", limit["category"], limit["typeId"]
+        for batch in self.conf[which]:
+            (limit,) = batch["inputs"]
+            key = batch["from_object_type"], "contacts", limit["category"], limit["typeId"]
             self._portal.set_limit(*key, limit["maxToObjectIds"])
 
     def reads(self) -> list[int]:
@@ -385,7 +388,7 @@ class Orders:
             for request in self._portal.requests
             if request.method == method and "/configurations/2-" in request.path and request.path.endswith(ends)
         )
-        return [count[each["from_object_type"]] for each in self.conf]
+        return [count[batch["from_object_type"]] for batch in self.conf]
 
 
 def read_again(orders: Orders, which: slice = slice(None)) -> None:
@@ -400,7 +403,7 @@ def read_again(orders: Orders, which: slice = slice(None)) -> None:
 
 @dataclass
 class Waiting:
-    """A run whose tasks wait, and what for: some in the triggerer, some in workers.
+    """A run whose tasks wait, and the batches they wait for: some in the triggerer, some in workers.
 
     The tests disturb it one after the other; each can also do so alone.
     """
@@ -416,17 +419,20 @@ class Waiting:
 
         def look() -> bool | None:
             instances = {
-                each["map_index"]: each
-                for each in self.stack.api.task_instances("waiting", self.run_id)
-                if each["task_id"] == task_id
+                instance["map_index"]: instance
+                for instance in self.stack.api.task_instances("waiting", self.run_id)
+                if instance["task_id"] == task_id
             }
             chosen = [instances.get(index) for index in range(count)[which]]
-            return all(each and each["state"] == state and each["try_number"] >= tries for each in chosen) or None
+            return (
+                all(instance and instance["state"] == state and instance["try_number"] >= tries for instance in chosen)
+                or None
+            )
 
         wait_for(f"the tasks {task_id}, {which}, to be {state}", look, timeout=600)
 
     def begin(self) -> None:
-        """Wait until every task that is not released yet does nothing but wait."""
+        """Wait until every task that is not released yet is waiting."""
         released = self.deferred.released
         self.until("deferred", "deferred", slice(released, None))
         self.until("working", "running")
@@ -463,7 +469,7 @@ def test_a_wait_marked_failed_is_not_read_any_more_and_goes_on_when_cleared(stac
     marked = {"dag_id": "waiting", "dag_run_id": waiting.run_id, "task_id": "deferred"}
     stack.api.call("PATCH", f"{stack.api.of_task(marked)}/{which}", json={"new_state": "failed"})
     for _ in range(2):
-        read_again(orders, others)  # by now the triggerer has been told
+        read_again(orders, others)  # by now the triggerer has received the change
     before = orders.reads()[which]
     for _ in range(2):
         read_again(orders, others)
@@ -502,7 +508,7 @@ def test_a_killed_scheduler_leaves_nobody_waiting_and_nothing_is_sent_again(
 ) -> None:
     waiting.begin()
     for number, with_workers in enumerate((False, True) if full else (False,)):
-        # Without their scheduler the workers go on, and the next scheduler starts the same tasks a second time.
+        # Without their scheduler the workers continue, and the next scheduler starts the same tasks a second time.
         stack.kill("scheduler", with_children=with_workers)
         stack.start("scheduler")
         waiting.until("working", "running", tries=2 + number)
@@ -511,17 +517,17 @@ def test_a_killed_scheduler_leaves_nobody_waiting_and_nothing_is_sent_again(
     waiting.deferred.release()
 
     run = stack.api.finish("waiting", waiting.run_id, timeout=900)
-    assert run.state == "success", run.account()
-    assert waiting.deferred.submissions() == [1] * len(waiting.deferred.conf), run.account()
-    assert waiting.working.submissions() == [1] * len(waiting.working.conf), run.account()
+    assert run.state == "success", run.summary()
+    assert waiting.deferred.submissions() == [1] * len(waiting.deferred.conf), run.summary()
+    assert waiting.working.submissions() == [1] * len(waiting.working.conf), run.summary()
 
 
-# -- the time is up ----------------------------------------------------------------------------------------------
+# -- timeouts ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def timing_out(stack: Stack, endless: Simulator) -> str:
-    """Start a run that waits for what never comes."""
+    """Start a run that waits for batches that never end."""
     return stack.api.trigger("timing_out")
 
 
@@ -531,7 +537,7 @@ def test_a_wait_whose_time_is_up_fails_and_says_so(stack: Stack, timing_out: str
     assert run.state == "failed"
     for task_id, error in (("operator", "HubSpotOperationTimeoutError"), ("sensor", "AirflowSensorTimeout")):
         instance = run.instances[task_id, -1]
-        assert instance["state"] == "failed", run.account()
+        assert instance["state"] == "failed", run.summary()
         log = stack.api.log(instance)
         assert "Pausing task as DEFERRED" in log
         assert error in log
@@ -553,7 +559,7 @@ def oauth_connection(conn_id: str, portal: Simulator) -> dict[str, Any]:
 
 @dataclass
 class Failing:
-    """A run whose tasks fail in every way that may show something.
+    """A run whose tasks fail in every way that may reveal a secret.
 
     :param stack: where it runs.
     :param run_id: its id.
@@ -601,14 +607,16 @@ SAID = {
     "soon_revoked": "HubSpotAuthenticationError",
     "raises_in_the_triggerer": "OperationHandleError",
 }
-"""What the log of each task of the run says that fails."""
+"""Text in the log of each failing task."""
 
 
 def test_failures_of_every_kind_show_no_secret(
     stack: Stack, endless: Simulator, failing: Failing, canaries: dict[str, str]
 ) -> None:
     def both_wait() -> bool | None:
-        states = {each["task_id"]: each["state"] for each in stack.api.task_instances("failing", failing.run_id)}
+        states = {
+            instance["task_id"]: instance["state"] for instance in stack.api.task_instances("failing", failing.run_id)
+        }
         return True if states["oauth"] == states["soon_revoked"] == "deferred" else None
 
     wait_for("the tasks in the triggerer", both_wait, timeout=300)
@@ -624,15 +632,15 @@ def test_failures_of_every_kind_show_no_secret(
         endless.set_limit(*key, limit)
     run = stack.api.finish("failing", failing.run_id)
 
-    assert run.instances["oauth", -1]["state"] == "success", run.account()
+    assert run.instances["oauth", -1]["state"] == "success", run.summary()
     for task_id, error in SAID.items():
         instance = run.instances[task_id, -1]
-        assert instance["state"] == "failed", run.account()
+        assert instance["state"] == "failed", run.summary()
         assert error in stack.api.log(instance), stack.api.log(instance)
 
 
 def hidden(secret: str, folder: Path) -> Iterable[tuple[str, str]]:
-    """Leave a secret behind in several ways; yield what is expected to be found of each."""
+    """Leave a secret behind in several ways; yield the expected findings for each."""
     (folder / "deep").mkdir()
     for name, content, spelling in (
         ("plain.log", f"password={secret}", "as it is"),
@@ -657,8 +665,8 @@ def test_the_search_finds_what_was_left_behind_on_purpose(tmp_path: Path) -> Non
     search = leaks.Search({"canary": secret})
     search.look_into(tmp_path)
 
-    for each in expected:
-        assert each in search.found
+    for item in expected:
+        assert item in search.found
     assert search.bytes > 4096
     other = leaks.Search({"canary": canary("not there")})
     other.look_into(tmp_path)
@@ -671,9 +679,9 @@ def test_the_search_finds_what_was_left_behind_on_purpose(tmp_path: Path) -> Non
 def test_in_the_end_no_task_and_no_process_is_left(stack: Stack, endless: Simulator) -> None:
     stack.check()
     unfinished = [
-        each
-        for each in stack.api.task_instances("~", "~")
-        if each["state"] not in ("success", "failed", "skipped", "upstream_failed", "removed")
+        instance
+        for instance in stack.api.task_instances("~", "~")
+        if instance["state"] not in ("success", "failed", "skipped", "upstream_failed", "removed")
     ]
     assert unfinished == []
     assert leaks.trigger_rows(stack) == []

@@ -1,4 +1,4 @@
-"""What Airflow itself finds out about the provider, and about its connection."""
+"""Discovery of the provider and of its connection type by Airflow."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_the_button_of_the_web_ui_tests_the_stored_connection(stack: Stack) -> N
     assert str(stack.hubspot.portal_id) in answer["message"]
 
 
-def test_a_wrong_token_is_told_in_a_sentence(stack: Stack) -> None:
+def test_a_wrong_token_is_explained_in_a_sentence(stack: Stack) -> None:
     body = {
         "connection_id": "wrong",
         "conn_type": "hubspot",

@@ -27,7 +27,7 @@ def portal(stack: Stack) -> Iterator[Simulator]:
 def test_submit_and_wait_with_the_sensor(stack: Stack, portal: Simulator) -> None:
     run = stack.api.run("hubspot_association_limits")
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     assert portal.limits() == {CONTACT_TO_COMPANY: 5, BILLING_CONTACT_TO_COMPANY: 1}
     submitted, settled = run.xcom("submit"), run.xcom("wait")
     assert submitted == run.xcom("submit", key="operation")
@@ -42,9 +42,9 @@ def test_submit_and_wait_with_the_sensor(stack: Stack, portal: Simulator) -> Non
 def test_deferrable(stack: Stack, portal: Simulator) -> None:
     run = stack.api.run("hubspot_association_limits_deferrable")
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     states = run.seen["set_limits", -1]
-    assert "deferred" in states, run.account()
+    assert "deferred" in states, run.summary()
     assert states[-1] == "success"
     assert portal.limits() == {DEAL_TO_CONTACT: 10}
     assert run.xcom("set_limits")["status"] == "COMPLETE"
@@ -53,14 +53,14 @@ def test_deferrable(stack: Stack, portal: Simulator) -> None:
     assert sum(request.method == "POST" for request in portal.requests) == 1
 
 
-def test_many_pairs(stack: Stack, portal: Simulator) -> None:
-    run = stack.api.run("hubspot_association_limits_many_pairs")
+def test_many_directions(stack: Stack, portal: Simulator) -> None:
+    run = stack.api.run("hubspot_association_limits_many_directions")
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     mapped = [key for key in run.instances if key[0] == "set_limits"]
     assert sorted(mapped) == [("set_limits", index) for index in range(3)]
     for key in mapped:
-        assert "deferred" in run.seen[key], run.account()
+        assert "deferred" in run.seen[key], run.summary()
     assert portal.limits() == {CONTACT_TO_COMPANY: 5, DEAL_TO_COMPANY: 3, TICKET_TO_CONTACT: 10}
     names = {run.instances[key]["rendered_map_index"] for key in mapped}
     assert names == {"contacts to companies", "deals to companies", "tickets to contacts"}
@@ -69,7 +69,7 @@ def test_many_pairs(stack: Stack, portal: Simulator) -> None:
 def test_the_link_of_a_task_leads_to_the_settings_of_the_portal(stack: Stack, portal: Simulator) -> None:
     run = stack.api.run("hubspot_association_limits")
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     links = stack.api.links(run.instances["submit", -1])
     (url,) = links.values()
     assert url is not None
@@ -80,7 +80,7 @@ def test_the_link_of_a_task_leads_to_the_settings_of_the_portal(stack: Stack, po
 def test_no_task_log_tells_the_token(stack: Stack, portal: Simulator) -> None:
     run = stack.api.run("hubspot_association_limits_deferrable")
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     logs = list(stack.home.rglob("*.log"))
     assert logs
     for path in logs:

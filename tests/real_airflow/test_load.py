@@ -1,7 +1,7 @@
-"""Many operations that wait at once in one triggerer of a real Airflow: all of them are noticed, and none late.
+"""Many batches that one triggerer of a real Airflow waits for: it notices each end in time.
 
 No worker and no scheduler: what they leave behind when a task defers is written by ``tests.support.waiting``.
-Every operation is one that the embedded HubSpot has taken, with an end of its own; one in ten has a status link.
+The simulator has accepted every operation. Each one ends at a different time; one in ten has a status link.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ import pytest
 
 from airflow_provider_hubassoc.hubspot.client import HubSpotClient
 from airflow_provider_hubassoc.hubspot.settings import HubSpotSettings
-from airflow_provider_hubassoc.limits.inputs import parse_inputs
 from airflow_provider_hubassoc.limits.operation import BatchOperation
 from airflow_provider_hubassoc.simulator import Simulator
 from airflow_provider_hubassoc.triggers import operation_from_event
 from tests.real_airflow.conftest import ended_on_sigterm
 from tests.support import environment, figures
+from tests.support.inputs import parse_inputs
 from tests.support.polling import wait_for
 from tests.support.stack import STARTUP_SECONDS, Stack, StackError, migrated_database
 
@@ -50,7 +50,7 @@ _FIRED = re.compile(r"^(\S+) .*Trigger fired event .* map_index=(\d+) ", re.MULT
 
 @dataclass(frozen=True)
 class Scale:
-    """How much there is to wait for.
+    """Size of the load.
 
     :param waits: how many operations.
     :param pairs: on how many pairs.
@@ -70,7 +70,7 @@ FULL = Scale(waits=1000, pairs=50, loading=30, ends=60)
 
 @dataclass
 class Waiting:
-    """One operation, and what became of the wait for it. All times are seconds since the epoch."""
+    """One operation, and the result of the wait for it. All times are seconds since the epoch."""
 
     handle: dict[str, Any]
     ends_at: float
@@ -84,7 +84,7 @@ class Waiting:
 
     @property
     def path(self) -> str:
-        """What is read to learn its state."""
+        """The path that is read to learn its state."""
         if link := self.handle["status_link"]:
             return urlsplit(link).path
         pair = f"{self.handle['from_object_type']}/{self.handle['to_object_type']}"
@@ -92,8 +92,8 @@ class Waiting:
 
     @property
     def seen_at(self) -> float:
-        """When HubSpot received the read that told the triggerer: the last one before the event."""
-        return max((each for each in self.reads if each <= self.fired_at), default=0.0)
+        """When HubSpot received the read that showed the end: the last one before the event."""
+        return max((read for read in self.reads if read <= self.fired_at), default=0.0)
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Course:
 
     waits: list[Waiting]
     blocked: list[str]
-    """What Airflow said of a blocked event loop after it had taken in all waits.
+    """Airflow's warnings about a blocked event loop after it had started all waits.
 
     Before, it says so of itself: with 1,000 of Airflow's own triggers, which only sleep, it does so in every run.
     """
@@ -152,14 +152,14 @@ class TriggererAlone(Stack):
             "waits": [
                 {
                     "hubspot_conn_id": environment.CONNECTION_ID,
-                    "operation": each.handle,
+                    "operation": wait.handle,
                     "waited": 600.0,  # so that the time between two reads has grown to its maximum
                     "timeout": 3600.0,
                     "poll_interval": POLL_INTERVAL,
                     "max_poll_interval": MAX_POLL_INTERVAL,
                     "max_poll_failures": 5,
                 }
-                for each in waits
+                for wait in waits
             ],
         }
         finished = subprocess.run(
@@ -176,12 +176,12 @@ class TriggererAlone(Stack):
             raise StackError(finished.stderr)
 
     def logs(self) -> dict[int, Path]:
-        """Return what the triggerer writes about each wait."""
+        """Return the log of the triggerer about each wait."""
         return {int(path.parent.name.partition("=")[2]): path for path in self.home.glob("logs/**/*.trigger.*.log")}
 
 
 def operations(hubspot: Simulator, scale: Scale) -> list[Waiting]:
-    """Submit the operations, each for an association type of its own."""
+    """Submit the operations, each for a different association type."""
     seeded = random.Random(SEED)
     things = [hubspot.add_object_type(f"thing_{number}") for number in range(scale.pairs)]
     first_end = time.time() + scale.loading
@@ -208,8 +208,8 @@ def seconds(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp.replace("Z", "").partition("+")[0] + "+00:00").timestamp()
 
 
-def account(stack: TriggererAlone, waits: list[Waiting]) -> None:
-    """Take down what became of each wait, from the database, the logs, and HubSpot."""
+def record_ends(stack: TriggererAlone, waits: list[Waiting]) -> None:
+    """Record the end of each wait, from the database, the logs, and HubSpot."""
     columns = "map_index, state, next_method, next_kwargs, scheduled_dttm"
     rows = stack.query(f"SELECT {columns} FROM task_instance WHERE map_index >= 0")
     reads: dict[str, list[float]] = {}
@@ -218,7 +218,7 @@ def account(stack: TriggererAlone, waits: list[Waiting]) -> None:
             reads.setdefault(request.path, []).append(request.received_at)
     logs = stack.logs()
     assert len(rows) == len(logs) == len(waits)
-    # The triggerer closes the log of a wait when it hears of its end, and what comes later stands in its own log.
+    # The triggerer closes the log of a wait when it notices the end; later lines are in its own log.
     for timestamp, map_index in _FIRED.findall(stack.log_path("triggerer").read_text()):
         waits[int(map_index)].fired_at = seconds(timestamp)
     for map_index, state, next_method, next_kwargs, scheduled in rows:
@@ -234,22 +234,22 @@ def account(stack: TriggererAlone, waits: list[Waiting]) -> None:
                 wait.fired_at = seconds(said["timestamp"])
 
 
-def tell(waits: list[Waiting], memory: list[int]) -> None:
-    """Leave the figures for the end of the run."""
-    noticed = [each for each in waits if each.fired_at]
+def report_figures(waits: list[Waiting], memory: list[int]) -> None:
+    """Report the figures at the end of the run."""
+    noticed = [wait for wait in waits if wait.fired_at]
     late = {
-        "read": [each.seen_at - each.ends_at for each in noticed],
-        "event": [each.fired_at - each.ends_at for each in noticed],
-        "database": [each.stored_at - each.ends_at for each in noticed],
+        "read": [wait.seen_at - wait.ends_at for wait in noticed],
+        "event": [wait.fired_at - wait.ends_at for wait in noticed],
+        "database": [wait.stored_at - wait.ends_at for wait in noticed],
     }
-    reads = {each.path: each.reads for each in waits}
+    reads = {wait.path: wait.reads for wait in waits}
     times = [moment for moments in reads.values() for moment in moments]
-    minutes = (max(each.fired_at for each in noticed) - min(each.started_at for each in waits)) / 60
-    before, waiting, after = (round(each / 2**20) for each in memory)
+    minutes = (max(wait.fired_at for wait in noticed) - min(wait.started_at for wait in waits)) / 60
+    before, waiting, after = (round(size / 2**20) for size in memory)
     figures.report(
         "load: waits, directions, status links",
-        f"{len(waits)}, {len({each.handle['to_object_type'] for each in waits})},"
-        f" {sum(bool(each.handle['status_link']) for each in waits)}",
+        f"{len(waits)}, {len({wait.handle['to_object_type'] for wait in waits})},"
+        f" {sum(bool(wait.handle['status_link']) for wait in waits)}",
     )
     latest = ", by ".join(f"{what} {max(seconds):.1f}" for what, seconds in late.items())
     figures.report("load: noticed", f"{len(noticed)}, the latest (seconds after its end) by {latest}")
@@ -266,7 +266,7 @@ def tell(waits: list[Waiting], memory: list[int]) -> None:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory, full: bool) -> Iterator[Course]:
-    """Let one triggerer wait for everything at once, until all is over."""
+    """Let one triggerer wait for all batches at the same time, until all are over."""
     scale = FULL if full else SHORT
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Airflow keeps the log of every wait open.
@@ -276,7 +276,7 @@ def course(tmp_path_factory: pytest.TempPathFactory, full: bool) -> Iterator[Cou
             memory = [stack.memory()]
             waits = operations(stack.hubspot, scale)
             stack.wait_in(waits)
-            time.sleep(max(0.0, min(each.ends_at for each in waits) - time.time()))
+            time.sleep(max(0.0, min(wait.ends_at for wait in waits) - time.time()))
             memory.append(stack.memory())
 
             def all_noticed() -> bool | None:
@@ -288,11 +288,11 @@ def course(tmp_path_factory: pytest.TempPathFactory, full: bool) -> Iterator[Cou
             try:
                 wait_for("all operations to be noticed", all_noticed, timeout=remaining, interval=1)
             finally:
-                account(stack, waits)
+                record_ends(stack, waits)
             memory.append(stack.memory())
             log = stack.log_path("triggerer")
-        tell(waits, memory)
-        loaded_at = max(each.started_at for each in waits)
+        report_figures(waits, memory)
+        loaded_at = max(wait.started_at for wait in waits)
         blocked = [line for line in log.read_text().splitlines() if BLOCKED in line]
         yield Course(waits, [line for line in blocked if seconds(line.split()[0]) > loaded_at])
     finally:
@@ -300,17 +300,17 @@ def course(tmp_path_factory: pytest.TempPathFactory, full: bool) -> Iterator[Cou
 
 
 def test_all_operations_are_waited_for_at_once_and_noticed(course: Course) -> None:
-    first_end = min(each.ends_at for each in course.waits)
-    assert [each for each in course.waits if not 0 < each.started_at < first_end] == []
-    for each in course.waits:
-        assert (each.state, each.next_method) == ("scheduled", "execute_complete")
-        operation = operation_from_event(each.event)
+    first_end = min(wait.ends_at for wait in course.waits)
+    assert [wait for wait in course.waits if not 0 < wait.started_at < first_end] == []
+    for wait in course.waits:
+        assert (wait.state, wait.next_method) == ("scheduled", "execute_complete")
+        operation = operation_from_event(wait.event)
         assert operation.has_succeeded
-        assert [limit.to_wire() for limit in operation.applied] == each.handle["inputs"]
+        assert [limit.to_wire() for limit in operation.applied] == wait.handle["inputs"]
 
 
 def test_no_operation_is_noticed_before_its_end_or_late(course: Course) -> None:
-    lateness = sorted(each.seen_at - each.ends_at for each in course.waits)
+    lateness = sorted(wait.seen_at - wait.ends_at for wait in course.waits)
     assert lateness[0] >= 0
     assert lateness[-1] <= LATEST
 
@@ -321,6 +321,6 @@ def test_the_event_loop_is_never_reported_as_blocked(course: Course) -> None:
 
 def test_waits_for_the_same_pair_share_their_reads(course: Course) -> None:
     shortest = MAX_POLL_INTERVAL * 0.8
-    for path, reads in {each.path: each.reads for each in course.waits}.items():
+    for path, reads in {wait.path: wait.reads for wait in course.waits}.items():
         # One wait alone would make as many, at its interval less the jitter.
         assert (len(reads) - 1) * shortest <= reads[-1] - reads[0] + 0.5, path

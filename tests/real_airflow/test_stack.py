@@ -1,4 +1,4 @@
-"""The whole Airflow itself: it ends as a whole, and tells why when it cannot start."""
+"""The whole Airflow itself: all of it ends together, and it reports why it cannot start."""
 
 import re
 import signal
@@ -38,13 +38,13 @@ def test_make_airflow_ends_all_of_it_on_ctrl_c(tmp_path: Path) -> None:
         text=True,
     )
     assert process.stdout is not None
-    told = ""
+    output = ""
     for line in process.stdout:
-        told += line
+        output += line
         if "Ctrl-C" in line:
             break
-    assert len(processes_in(home)) >= len(whole_airflow.COMPONENTS), told
-    ports = {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", told)}
+    assert len(processes_in(home)) >= len(whole_airflow.COMPONENTS), output
+    ports = {int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", output)}
     assert len(ports) == 2
 
     process.send_signal(signal.SIGINT)
@@ -58,7 +58,7 @@ def test_make_airflow_ends_all_of_it_on_ctrl_c(tmp_path: Path) -> None:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_a_component_that_ends_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_component_that_ends_is_reported_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_airflow, "COMPONENTS", {"scheduler": ["scheduler", "--no-such-option"]})
     home = tmp_path / "airflow"
     with (

@@ -1,4 +1,4 @@
-"""Limits as code in a whole Airflow: the example DAGs that keep a portal as a file says."""
+"""Limits as code in a whole Airflow: the example DAGs that keep a portal in line with a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DECISION_MAKER = "Decision maker"
 
 
 def as_declared(portal: Simulator) -> dict[Any, int]:
-    """Return what ``limits.yaml`` declares, with the number that the portal gave to the new label."""
+    """Return the limits in ``limits.yaml``, with the id that the portal gave to the new label."""
     return {
         CONTACT_TO_COMPANY: 5,
         BILLING_CONTACT: 1,
@@ -61,7 +61,7 @@ def let_runs_start(stack: Stack, dag_id: str) -> None:
 
 @pytest.fixture
 def portal(stack: Stack) -> Iterator[Simulator]:
-    """Empty the portal that the stack talks to, of limits and of labels; it answers at once."""
+    """Empty the portal that the stack talks to, of limits and of labels; it answers immediately."""
     portal = stack.hubspot
     with client_of(portal) as client:
         for row in client.get_labels("deals", "contacts"):
@@ -83,30 +83,30 @@ def portal(stack: Stack) -> Iterator[Simulator]:
 def test_a_sync_makes_the_portal_as_declared_and_the_next_one_writes_nothing(stack: Stack, portal: Simulator) -> None:
     portal.settings.stale_seconds = 5  # so that there is something to wait for
     let_runs_start(stack, "hubspot_limits_sync")
-    before = len(changes_told(stack, portal))
+    before = len(asset_events_of(stack, portal))
 
     run = stack.api.run("hubspot_limits_sync")
 
-    assert run.state == "success", run.account()
-    assert "deferred" in run.seen["sync", -1], run.account()
+    assert run.state == "success", run.summary()
+    assert "deferred" in run.seen["sync", -1], run.summary()
     assert portal.limits() == as_declared(portal)
     result = run.xcom("sync")
     assert (result["changed"], result["settled"], result["portal_id"]) == (True, True, portal.portal_id)
     assert len(result["applied"]) == 7  # six limits and a label
-    (told,) = changes_told(stack, portal)[before:]
-    assert told["source_dag_id"] == "hubspot_limits_sync"
-    assert told["extra"]["applied"] == result["applied"]
+    (event,) = asset_events_of(stack, portal)[before:]
+    assert event["source_dag_id"] == "hubspot_limits_sync"
+    assert event["extra"]["applied"] == result["applied"]
 
     portal.clear_requests()
     again = stack.api.run("hubspot_limits_sync")
 
-    assert again.state == "success", again.account()
+    assert again.state == "success", again.summary()
     assert writes(portal) == []
     assert again.xcom("sync")["changed"] is False
-    assert len(changes_told(stack, portal)) == before + 1
+    assert len(asset_events_of(stack, portal)) == before + 1
 
 
-def changes_told(stack: Stack, portal: Simulator) -> list[dict[str, Any]]:
+def asset_events_of(stack: Stack, portal: Simulator) -> list[dict[str, Any]]:
     """Return the asset events of a portal, the oldest first."""
     return asset_events(stack, f"hubspot_association_limits_{portal.portal_id}")
 
@@ -132,12 +132,14 @@ def planned_run(stack: Stack) -> tuple[str, dict[str, Any]]:
     run_id = stack.api.trigger(APPROVED_SYNC)
 
     def waits() -> bool | None:
-        states = {each["task_id"]: each["state"] for each in stack.api.task_instances(APPROVED_SYNC, run_id)}
-        assert "failed" not in states.values(), stack.api.finish(APPROVED_SYNC, run_id).account()
+        states = {
+            instance["task_id"]: instance["state"] for instance in stack.api.task_instances(APPROVED_SYNC, run_id)
+        }
+        assert "failed" not in states.values(), stack.api.finish(APPROVED_SYNC, run_id).summary()
         return True if states["approve"] in ("awaiting_input", "deferred") else None
 
     wait_for("the question", waits, timeout=120)
-    # The process that has asked takes a moment to end. An answer within it would be taken for the process's own end
+    # The process that has asked takes a moment to end. An answer within it would be mistaken for the end of the process
     # (apache/airflow issue 66374), which people are not quick enough for.
     time.sleep(2)
     return run_id, stack.api.call("GET", hitl_path(run_id))
@@ -164,12 +166,12 @@ def test_what_was_approved_is_what_is_applied(stack: Stack, portal: Simulator) -
     answer(stack, run_id, "Approve")
     run = stack.api.finish(APPROVED_SYNC, run_id)
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     assert portal.limits() == as_declared(portal)
     planned = [change for change in run.xcom("plan", key="plan")["changes"] if change["action"] != "unchanged"]
     applied = [change for change in run.xcom("apply")["applied"] if "action" in change]
-    assert [(each["label"], each["current"], each["target"]) for each in applied] == [
-        (each["label"], each["current"], each["target"]) for each in planned
+    assert [(row["label"], row["current"], row["target"]) for row in applied] == [
+        (row["label"], row["current"], row["target"]) for row in planned
     ]
 
 
@@ -179,7 +181,7 @@ def test_nobody_is_asked_when_the_portal_is_as_declared(stack: Stack, portal: Si
 
     run = stack.api.run(APPROVED_SYNC)
 
-    assert run.state == "success", run.account()
+    assert run.state == "success", run.summary()
     states = {task: run.instances[task, -1]["state"] for task in ("plan", "has_changes", "approve", "apply")}
     assert states == {"plan": "success", "has_changes": "success", "approve": "skipped", "apply": "skipped"}
     assert writes(portal) == []
@@ -192,9 +194,9 @@ def test_a_plan_is_refused_when_the_portal_has_changed_since(stack: Stack, porta
 
     run = stack.api.finish(APPROVED_SYNC, run_id)
 
-    assert run.state == "failed", run.account()
+    assert run.state == "failed", run.summary()
     apply = run.instances["apply", -1]
-    assert (apply["state"], apply["try_number"]) == ("failed", 1), run.account()  # no retry can mend it
+    assert (apply["state"], apply["try_number"]) == ("failed", 1), run.summary()  # a permanent error
     assert "the limit was unlimited and is now 7" in stack.api.log(apply)
     assert writes(portal) == []
     assert portal.limits() == {CONTACT_TO_COMPANY: 7}
@@ -206,8 +208,8 @@ def test_nothing_is_applied_when_the_plan_is_rejected(stack: Stack, portal: Simu
 
     run = stack.api.finish(APPROVED_SYNC, run_id)
 
-    assert run.state == "success", run.account()
-    assert run.instances["apply", -1]["state"] == "skipped", run.account()
+    assert run.state == "success", run.summary()
+    assert run.instances["apply", -1]["state"] == "skipped", run.summary()
     assert writes(portal) == []
     assert portal.limits() == {}
 
@@ -217,7 +219,7 @@ def test_nothing_is_applied_when_the_plan_is_rejected(stack: Stack, portal: Simu
 
 @contextmanager
 def second_portal(stack: Stack) -> Iterator[tuple[str, Simulator]]:
-    """Run another HubSpot with another portal; yield the id of its connection, and it."""
+    """Run a second simulator with another portal; yield the id of its connection, and the simulator."""
     conn_id = "hubspot_second"
     with ExitStack() as resources:
         portal = resources.enter_context(Simulator(portal_id=222))
@@ -234,13 +236,13 @@ def test_one_file_for_two_portals(stack: Stack, portal: Simulator) -> None:
         conf = {"connections": [environment.CONNECTION_ID, conn_id]}
         run = stack.api.run("hubspot_limits_onboard_portals", conf)
 
-        assert run.state == "success", run.account()
+        assert run.state == "success", run.summary()
         mapped = {index: each["rendered_map_index"] for (task, index), each in run.instances.items() if task == "sync"}
         assert mapped == {0: environment.CONNECTION_ID, 1: conn_id}
         for index, each in enumerate([portal, second]):
             assert each.limits() == as_declared(each)
             assert run.xcom("sync", index)["portal_id"] == each.portal_id
-            assert changes_told(stack, each)[-1]["source_map_index"] == index
+            assert asset_events_of(stack, each)[-1]["source_map_index"] == index
 
 
 # -- drift -----------------------------------------------------------------------------------------------------
@@ -270,17 +272,17 @@ with DAG("watched_twice", schedule=assets, catchup=False):
 
 @contextmanager
 def dag_file(stack: Stack, name: str, text: str) -> Iterator[None]:
-    """Have a DAG for a while that no other test shall see."""
+    """Add a DAG temporarily, for one test only."""
     path = Path(stack.dags_folder) / f"{name}.py"
     assert stack.dags_folder != environment.EXAMPLE_DAGS
     path.write_text(text)
 
-    def there() -> bool | None:
+    def is_parsed() -> bool | None:
         assert stack.api.import_errors() == []
         return True if name in {dag["dag_id"] for dag in stack.api.dags()} else None
 
     try:
-        wait_for(f"the DAG {name}", there, timeout=120)
+        wait_for(f"the DAG {name}", is_parsed, timeout=120)
         let_runs_start(stack, name)
         yield
     finally:
@@ -290,7 +292,7 @@ def dag_file(stack: Stack, name: str, text: str) -> Iterator[None]:
             stack.api.call("DELETE", f"/dags/{name}")
 
 
-def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator) -> None:
+def test_a_change_by_hand_is_noticed_and_reverted(stack: Stack, portal: Simulator) -> None:
     bring_in_line(portal)
     declared = as_declared(portal)
     portal.clear_requests()
@@ -311,7 +313,7 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
 
         run = stack.api.finish(dag_id, wait_for("a run of the DAG", started, timeout=120))
 
-        assert run.state == "success", run.account()
+        assert run.state == "success", run.summary()
         assert run.xcom("notify") == ['contacts -> companies, label "Billing Contact": is 4, should be 1']
         assert portal.limits() == declared
         assert len(writes(portal)) == 1
@@ -322,12 +324,12 @@ def test_a_change_by_hand_is_noticed_and_mended(stack: Stack, portal: Simulator)
 def test_watchers_of_one_direction_share_one_poll(stack: Stack, portal: Simulator) -> None:
     config = declare(association("tickets", "contacts", limit=10))
 
-    def both_told() -> bool | None:
-        told = [asset_events(stack, f"drifted_for_{seconds}_seconds") for seconds in (2, 3)]
-        return True if all(told) else None
+    def both_fired() -> bool | None:
+        events = [asset_events(stack, f"drifted_for_{seconds}_seconds") for seconds in (2, 3)]
+        return True if all(events) else None
 
     with dag_file(stack, "watched_twice", WATCHED_TWICE.format(config=config)):
-        wait_for("both watchers", both_told, timeout=120)
+        wait_for("both watchers", both_fired, timeout=120)
         reads = [request for request in portal.requests if request.path.endswith("/tickets/contacts")]
 
     # One poll waits a second between two reads. Two polls would read twice as often.

@@ -7,6 +7,8 @@ import pytest
 from hubspot import HubSpot
 from hubspot.crm.associations.v4 import schema
 
+pytestmark = pytest.mark.slow
+
 PAIR = ("contacts", "companies")
 
 

@@ -25,7 +25,7 @@ class AirflowAPI:
         self.session.trust_env = False  # no proxy stands between this machine and itself
 
     def log_in(self) -> None:
-        """Fetch a token, as everybody may in a deployment where all are admins."""
+        """Fetch a token; in this deployment everybody is an admin."""
         answer = self.session.get(f"{self.url}/auth/token", timeout=30)
         answer.raise_for_status()
         self.session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -90,7 +90,7 @@ class AirflowAPI:
         return f"/dags/{instance['dag_id']}/dagRuns/{quote(instance['dag_run_id'])}/taskInstances/{instance['task_id']}"
 
     def xcom(self, instance: Mapping[str, Any], key: str = "return_value") -> Any:
-        """Return what a task instance left behind under a key."""
+        """Return the XCom of a task instance under a key."""
         answer = self.call(
             "GET",
             f"{self.of_task(instance)}/xcomEntries/{key}",
@@ -109,7 +109,7 @@ class AirflowAPI:
         lines = []
         for event in answer["content"]:
             lines.append(str(event.get("event", event)))
-            lines += [f"{each['exc_type']}: {each['exc_value']}" for each in event.get("error_detail") or ()]
+            lines += [f"{detail['exc_type']}: {detail['exc_value']}" for detail in event.get("error_detail") or ()]
         return "\n".join(lines)
 
     def links(self, instance: Mapping[str, Any]) -> dict[str, str | None]:
@@ -169,11 +169,11 @@ class FinishedRun:
         }
 
     def xcom(self, task_id: str, map_index: int = -1, key: str = "return_value") -> Any:
-        """Return what a task left behind."""
+        """Return the XCom of a task."""
         return self.api.xcom(self.instances[task_id, map_index], key)
 
-    def account(self) -> str:
-        """Tell what happened, for the message of a failed assertion."""
+    def summary(self) -> str:
+        """Describe the run, for the message of a failed assertion."""
         lines = [f"{self.dag_id} {self.run_id}: {self.state}"]
         for key, instance in self.instances.items():
             lines.append(f"--- {key} {instance['state']}, try {instance['try_number']}, seen {self.seen.get(key)}")

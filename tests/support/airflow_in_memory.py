@@ -49,13 +49,13 @@ RETURN_VALUE = "return_value"
 
 @dataclass
 class Leg:
-    """What became of a task in one process: from its start to its end, its deferral or its rescheduling."""
+    """One process of a task: from its start to its end, its deferral or its rescheduling."""
 
     state: str
     error: BaseException | None
     message: Any
     reported: dict[str, Any]
-    """What Airflow's API was told in the end."""
+    """The last message to Airflow's API."""
 
     @property
     def retry_delay(self) -> float | None:
@@ -125,7 +125,7 @@ class Airflow:
         legs = [self.leg(task, try_number=try_number, map_index=map_index)]
         events = []
         while legs[-1].state in ("deferred", "up_for_reschedule"):
-            assert len(legs) < max_legs, "the task goes on for ever"
+            assert len(legs) < max_legs, "the task never ends"
             if legs[-1].state == "deferred":
                 events.append((self.run_trigger_inline if inline else self.run_trigger)(legs[-1].message))
                 legs.append(self.resume(task, legs[-1].message, events[-1], try_number=try_number, map_index=map_index))
@@ -265,7 +265,7 @@ class Airflow:
         raise AssertionError(f"unexpected call of Airflow's API: {request.method} {request.url}")
 
     def _mapped(self, task_id: str, key: str) -> list[Any]:
-        return [self.xcoms[each] for each in sorted(self.xcoms) if (each[0], each[2]) == (task_id, key)]
+        return [self.xcoms[found] for found in sorted(self.xcoms) if (found[0], found[2]) == (task_id, key)]
 
 
 def make_trigger(deferral: DeferTask) -> BaseTrigger:
@@ -327,7 +327,7 @@ def _task_instance(dag_id: str, task_id: str, try_number: int, map_index: int) -
 
 @contextmanager
 def _process_restored() -> Iterator[None]:
-    """Undo what the task runner does to its process, which is ours."""
+    """Undo the changes of the task runner to its process, which is ours."""
     on_term = signal.getsignal(signal.SIGTERM)
     try:
         yield

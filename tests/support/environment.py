@@ -49,7 +49,7 @@ def without_airflow(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def airflow_environment(home: Path, *, dags_folder: Path = EXAMPLE_DAGS) -> dict[str, str]:
-    """Compose the variables of an Airflow with SQLite, without examples, with secrets of its own.
+    """Compose the variables of an Airflow with SQLite, without examples, with fresh secrets.
 
     :param home: the absolute ``AIRFLOW_HOME``: database, logs and configuration live in it.
     :param dags_folder: where Airflow looks for DAG files.
@@ -111,7 +111,7 @@ def connection(url: str, token: str) -> dict[str, object]:
         "host": f"{parts.scheme}://{parts.hostname}",
         "port": parts.port,
         "password": token,
-        "description": "The embedded HubSpot",
+        "description": "The simulator",
     }
 
 

@@ -18,11 +18,11 @@ from tests.support.stack import Stack
 
 _SQLITE = b"SQLite format 3\0"
 _OAUTH_TOKEN_PREFIX = "simulator-oauth-"
-"""With which the embedded HubSpot begins every access token that it hands out for a refresh token."""
+"""Prefix of every access token that the simulator issues for a refresh token."""
 
 
 def secrets_of(stack: Stack) -> dict[str, str]:
-    """Return the secrets that lead into the embedded HubSpot of a stack, by what they are."""
+    """Return the secrets for the simulator of a stack, by name."""
     oauth = stack.hubspot.oauth
     return {
         "access token": stack.token,
@@ -92,7 +92,7 @@ class Search:
 
 
 def search(stack: Stack, secrets: Mapping[str, str], titles: Iterable[bytes]) -> None:
-    """Search what a stack that has stopped left behind.
+    """Search the data that a stopped stack has left behind.
 
     :param stack: the stack.
     :param secrets: what must not be found, by what it is.
@@ -154,7 +154,7 @@ class Titles:
 
 @contextmanager
 def searched(stack: Stack, secrets: Mapping[str, str]) -> Iterator[Stack]:
-    """Run a stack, and search what it leaves behind.
+    """Run a stack, and search the data that it leaves behind.
 
     :param stack: not entered yet.
     :param secrets: what must not be found, by what it is; it may grow meanwhile.

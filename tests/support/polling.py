@@ -1,4 +1,4 @@
-"""Wait for something that a test cannot be told of."""
+"""Wait for a condition by polling."""
 
 from __future__ import annotations
 

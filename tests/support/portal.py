@@ -39,7 +39,7 @@ def sent(hubspot: Simulator) -> list[str]:
 
 
 def writes(hubspot: Simulator) -> list[str]:
-    """Return the requests that are no reads, in short form."""
+    """Return the requests that write, in short form."""
     return [request for request in sent(hubspot) if not request.startswith("GET")]
 
 

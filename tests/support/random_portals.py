@@ -121,7 +121,7 @@ def portals(draw: st.DrawFn, *, strict: bool = False) -> dict[tuple[str, str], L
 def targets(
     draw: st.DrawFn, portal: dict[tuple[str, str], Limits], *, strict: bool = False
 ) -> dict[tuple[str, str], Limits]:
-    """Draw what a file declares: some directions with limits in the portal, some without, with all or some types."""
+    """Draw declarations: some directions with limits in the portal, some without, with all or some types."""
     directions = draw(some_directions)
     declared = {}
     for direction in {**dict.fromkeys(directions), **dict.fromkeys(portal)}:

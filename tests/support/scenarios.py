@@ -1,4 +1,4 @@
-"""What HubSpot may do with a batch of limits, and what it has to mean to whoever waits for it."""
+"""Possible courses of a batch of limits in HubSpot, and the outcome that every wait for it must have."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ SCENARIOS = [
         reads=0,
     ),
     Scenario(
-        "pending for ever",
+        "pending forever",
         settings=NEVER,
         wait={"timeout": 0.2},
         error=errors.HubSpotOperationTimeoutError,
@@ -175,15 +175,17 @@ def prepare(hubspot: Simulator, scenario: Scenario) -> None:
 
 def reads(hubspot: Simulator) -> list[str]:
     """Return the paths of the reads of limits and operations."""
-    return [each.path for each in hubspot.requests if each.method == "GET" and each.path.startswith("/crm/")]
+    return [
+        request.path for request in hubspot.requests if request.method == "GET" and request.path.startswith("/crm/")
+    ]
 
 
 def writes(hubspot: Simulator) -> list[str]:
     """Return the paths of the writes."""
-    return [each.path for each in hubspot.requests if each.method != "GET"]
+    return [request.path for request in hubspot.requests if request.method != "GET"]
 
 
 def lasting(operation: dict[str, Any]) -> dict[str, Any]:
-    """Return an operation without what differs from run to run."""
+    """Return an operation without the values that differ from run to run."""
     passing = ("requested_at", "started_at", "completed_at", "status_link", "correlation_id")
     return {name: value for name, value in operation.items() if name not in passing}

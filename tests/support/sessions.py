@@ -1,6 +1,6 @@
 """Processes that end with the one that started them, however that one ends.
 
-Each process leads a session of its own. A reaper, a process beside them, learns of each leader; when the process
+Each process leads a separate session. A reaper, a process beside them, learns of each leader; when the process
 that started them ends without having stopped them (a crash, SIGKILL), the reaper kills what lives in their sessions.
 
 ``python -m tests.support.sessions`` is the reaper: it reads the ids of the leaders from its standard input.
@@ -30,7 +30,7 @@ class Sessions:
         self._reaper: subprocess.Popen[bytes] | None = None
 
     def start(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start a process in a session of its own.
+        """Start a process in a separate session.
 
         :param command: the command line.
         :param options: passed on to ``subprocess.Popen``.
@@ -64,7 +64,7 @@ class Sessions:
 
 
 def members(leaders: set[int]) -> set[int]:
-    """Find the processes of some sessions. Tasks of Airflow have process groups of their own, but not sessions.
+    """Find the processes of some sessions. Tasks of Airflow have separate process groups, but not sessions.
 
     :param leaders: the process ids that the sessions are named by.
     :return: the ids of the processes that are alive.
@@ -78,7 +78,7 @@ def members(leaders: set[int]) -> set[int]:
 
 
 def kill_members(leaders: set[int]) -> None:
-    """Kill all processes of some sessions, including those that are started meanwhile.
+    """Kill all processes of some sessions, including those that start in the meantime.
 
     :param leaders: the process ids that the sessions are named by.
     """

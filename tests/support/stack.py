@@ -1,7 +1,7 @@
-"""A whole Airflow on this machine, with an embedded HubSpot: for the tests, and for ``make airflow``.
+"""A whole Airflow on this machine, with a simulator: for the tests, and for ``make airflow``.
 
 ``airflow standalone`` is not used: it opens log servers to the network, and its children outlive it. Here each
-component leads a session of its own, and ends with the stack.
+component leads a separate session, and ends with the stack.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def free_port() -> int:
     """Find a port of the loopback address that nobody listens on.
 
     It stays unused until the api-server listens on it. So it is below the ports that the system hands out by itself,
-    and each pytest worker searches a range of its own.
+    and each pytest worker searches a separate range.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     ports = list(range(20_000 + worker % 12 * 1_000, 21_000 + worker % 12 * 1_000))
@@ -101,7 +101,7 @@ class Stack:
 
     :param home: the folder of its database and logs; emptied first.
     :param dags_folder: where the DAG files are.
-    :param processing_seconds: how long the embedded HubSpot works on a batch operation.
+    :param processing_seconds: how long the simulator works on a batch operation.
     :param variables: further environment variables of its processes, such as Airflow's settings.
     """
 
@@ -117,7 +117,7 @@ class Stack:
         self.port = free_port()
         self.api = AirflowAPI(f"http://127.0.0.1:{self.port}")
         self.hubspot = Simulator(processing_seconds=processing_seconds)
-        # A token of its own: whoever finds it somewhere knows where it came from.
+        # A unique token: if it is found somewhere, its origin is known.
         self.token = self.hubspot.issue_token()
         self.environment = (
             environment.without_airflow(os.environ)
@@ -130,7 +130,7 @@ class Stack:
         self._resources = ExitStack()
 
     def log_path(self, component: str) -> Path:
-        """Return where a component writes what it has to say."""
+        """Return the path of a component's log."""
         return self.home / f"{component}.log"
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -190,7 +190,7 @@ class Stack:
         self.stop()
 
     def stop(self) -> None:
-        """End every process of the stack, and the embedded HubSpot."""
+        """End every process of the stack, and the simulator."""
         living = {process.pid for process in self.components.values()}
         # Nobody stops the children of a component that was killed.
         self._sessions.kill(except_for=living)
@@ -210,7 +210,7 @@ class Stack:
         self._resources.close()
 
     def start(self, name: str) -> None:
-        """Start a component, also again after :meth:`kill`; its log goes on."""
+        """Start a component, also again after :meth:`kill`; its log continues."""
         with self.log_path(name).open("ab") as log:
             process = self._sessions.start(
                 [sys.executable, "-m", "airflow", *COMPONENTS[name]],
@@ -223,7 +223,7 @@ class Stack:
         self.components[name] = process
 
     def kill(self, name: str, *, with_children: bool) -> None:
-        """Kill a component, as a machine does that runs out of memory: nothing is put in order.
+        """Kill a component, as a machine that runs out of memory does: without any cleanup.
 
         :param name: the component.
         :param with_children: kill its children too. Without it, the workers of a scheduler go on with their tasks.
@@ -235,7 +235,7 @@ class Stack:
             kill_members({process.pid})
 
     def processes(self) -> set[int]:
-        """Return the ids of all processes of the stack that live, also of what killed components have left."""
+        """Return the ids of all processes of the stack that live, including those that killed components have left."""
         return self._sessions.members()
 
     def _healthy(self) -> bool | None:
@@ -277,7 +277,7 @@ def main() -> int:
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, _stop)
     print(
-        "Starting Airflow (api-server, scheduler, DAG processor, triggerer) and an embedded HubSpot: half a minute ...",
+        "Starting Airflow (api-server, scheduler, DAG processor, triggerer) and the simulator: half a minute ...",
         flush=True,
     )
     try:

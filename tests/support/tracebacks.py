@@ -9,8 +9,8 @@ from types import TracebackType
 TESTS = str(Path(__file__).resolve().parents[1])
 
 
-def told(error: BaseException) -> str:
-    """Return what is told of an error at worst: text, repr, and the traceback with the variables of each frame.
+def everything_shown(error: BaseException) -> str:
+    """Return the text, the repr and the traceback of an error, with the variables of each frame.
 
     The frames of the tests themselves are left out: they know the secrets.
     """

@@ -1,4 +1,4 @@
-"""Tasks that wait in the triggerer, put into a metadata database without a worker having run.
+"""Write deferred tasks into a metadata database, without a worker.
 
 ``python -m tests.support.waiting``, in the environment of an Airflow whose database is migrated. On its standard
 input it takes JSON: ``connection``, as Airflow's model takes it, and ``waits``, the arguments of one

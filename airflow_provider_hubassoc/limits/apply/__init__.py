@@ -1,4 +1,4 @@
-"""Plan -> HubSpot: in which order to write, the requests, and the report of what happened."""
+"""Execution of a plan: the order of the writes, the requests, and the report."""
 
 from airflow_provider_hubassoc.limits.apply.report import (
     STATUSES,

@@ -132,7 +132,7 @@ class _LabelCreation:
         return None
 
     def _judge_failure(self, label: NewLabel, error: HubSpotError) -> Outcome:
-        """Read what became of a label whose creation HubSpot refused or never answered."""
+        """Read whether the portal has a label whose creation HubSpot refused or never answered."""
         status: Status = "unconfirmed" if error.outcome_unknown else "refused"
         self._rows.clear()
         try:

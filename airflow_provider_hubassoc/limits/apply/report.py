@@ -25,7 +25,7 @@ class Outcome:
     """Outcome of one change, or of one label to create.
 
     :param change: the change, or the label.
-    :param status: what became of it.
+    :param status: whether it is applied.
     :param reason: why it is not applied.
     :param retryable: whether applying a new plan may make the change without anybody changing anything; None if
         HubSpot was not asked about it.
@@ -70,7 +70,7 @@ class Outcome:
 
 @dataclass
 class ApplyReport:
-    """What an apply did, and what it did not do.
+    """The changes that an apply made, and those that it did not make.
 
     :param outcomes: of every change and every label to create.
     :param unread: directions that could not be read when the plan was made.
@@ -142,7 +142,7 @@ class ApplyReport:
             raise ApplyError(self.to_dict())
 
     def confirmed_by(self, operations: Iterable[BatchOperation]) -> ApplyReport:
-        """Return the report with what later reads have shown: unconfirmed changes in force count as applied.
+        """Return the report updated by later reads: unconfirmed changes in force count as applied.
 
         :param operations: those to verify, each with the latest read of its direction.
         """

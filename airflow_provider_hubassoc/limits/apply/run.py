@@ -5,7 +5,7 @@ for each direction and action that has changes, and one read of each direction t
 depend on one another and are written concurrently; within one, a batch is only sent when the one before is in force.
 
 An apply that was interrupted at any point can be repeated: each limit is either as it was or as it should be, and a
-new plan holds only what is left.
+new plan holds only the remaining changes.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _values(changes: Sequence[Change]) -> dict[TypeIdentity, set[int | None]]:
 def _operation_to_verify(direction: Direction, outcomes: Sequence[Outcome]) -> BatchOperation | None:
     """Return the operation that is over when a read of the direction shows every change in force.
 
-    A purged limit is expected as no limit, which is what an input without one means here.
+    A purged limit becomes an input without a limit: in this operation, it means that no limit is expected.
 
     :return: None if nothing has been written.
     """
@@ -156,7 +156,7 @@ def _operation_to_verify(direction: Direction, outcomes: Sequence[Outcome]) -> B
 
 
 def _verified(report: ApplyReport, session: ApplySession, timeout: float) -> ApplyReport:
-    """Read every direction that was written until it shows what was applied, or time is up.
+    """Read every direction that was written until it shows the applied changes, or time is up.
 
     The same reads may show unconfirmed changes, but are not repeated for them: they may never come into force.
     """
@@ -171,7 +171,7 @@ def _verified(report: ApplyReport, session: ApplySession, timeout: float) -> App
         try:
             session.follow(
                 wait,
-                lambda operation: operation.in_force is not None and applied[direction] <= set(operation.in_force),
+                lambda operation: not wait.reads_now and applied[direction] <= set(operation.in_force or ()),
             )
         except HubSpotError as error:
             log.info("The limits %s could not be verified: %s", direction, error)

@@ -1,4 +1,4 @@
-"""What the parts of one apply share: paced requests, progress, and the error that stops everything."""
+"""State shared by the parts of one apply: paced requests, progress, and the error that stops everything."""
 
 from __future__ import annotations
 

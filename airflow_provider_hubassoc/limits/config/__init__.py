@@ -11,15 +11,15 @@
         to: companies
         limit: unlimited            # no limit; an existing one is removed
     portals:
-      "12345":                      # what differs in one portal
+      "12345":                      # overrides for one portal
         associations:
           - {from: contacts, to: companies, limit: 3}
 
-What a file does not mention stays unchanged in the portal, unless pruning is requested. A limit written as ``null``,
-or with nothing after the colon, is not managed: it never changes, and among the overrides of a portal it cancels the
-general declaration.
+Limits that a file does not mention stay unchanged in the portal, unless pruning is requested. A limit written as
+``null``, or with nothing after the colon, is not managed: it never changes, and among the overrides of a portal it
+cancels the general declaration.
 
-Source: HubSpot's guide "Associations schema" (what a limit is, names of labels).
+Source: HubSpot's guide "Associations schema" (definition of limits, names of labels).
 """
 
 from airflow_provider_hubassoc.limits.config.label_text import canonical_label, label_problem
@@ -28,27 +28,19 @@ from airflow_provider_hubassoc.limits.config.models import (
     AssociationConfig,
     LabelConfig,
     LimitsConfig,
-    PortalConfig,
     ResolvedConfig,
-    TypeConfig,
 )
-from airflow_provider_hubassoc.limits.config.rules import USUAL_MAXIMUM
 from airflow_provider_hubassoc.limits.config.schema import json_schema, schema_text
-from airflow_provider_hubassoc.limits.config.values import Limit
 from airflow_provider_hubassoc.limits.problems import ConfigError, Place, Problem
 
 __all__ = [
-    "USUAL_MAXIMUM",
     "AssociationConfig",
     "ConfigError",
     "LabelConfig",
-    "Limit",
     "LimitsConfig",
     "Place",
-    "PortalConfig",
     "Problem",
     "ResolvedConfig",
-    "TypeConfig",
     "canonical_label",
     "check_config",
     "json_schema",

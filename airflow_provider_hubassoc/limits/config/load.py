@@ -24,9 +24,9 @@ def load_config(
     """Read declared limits, and refuse them with every mistake at once.
 
     :param source: path of a YAML or JSON file; its text (anything with a line break or a leading brace); a dict; or
-        what an earlier call returned.
+        the result of an earlier call.
     :param on_warning: called with each warning, such as an empty value.
-    :return: the whole file; :meth:`LimitsConfig.resolve` gives what it declares for one portal.
+    :return: the whole file; :meth:`LimitsConfig.resolve` returns its declarations for one portal.
     :raises ConfigError: with every mistake of the file, including those in overrides of any portal.
     """
     if isinstance(source, LimitsConfig):

@@ -1,4 +1,4 @@
-"""Models of declared limits: the whole file, its parts, and what it declares for one portal."""
+"""Models of declared limits: the whole file, its parts, and its declarations for one portal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LIMIT_VALUES = 'A whole number of at least 1, "unlimited" to remove any limit, 
 
 
 class _Declaration(BaseModel):
-    """Base of what a person writes: unknown keys are mistakes, and a value of another type is not converted."""
+    """Base of the parts of a file: unknown keys are mistakes, and a value of another type is not converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
@@ -114,7 +114,7 @@ class LabelConfig(_Declaration):
         return self.create_missing or self.limit is not None or bool(describes_label)
 
     def overridden_by(self, override: LabelConfig) -> LabelConfig:
-        """Return this label with what an override mentions. A new limit alone keeps how the label is created."""
+        """Return this label with the values of an override. A new limit alone keeps how the label is created."""
         changes = {name: getattr(override, name) for name in override.model_fields_set}
         if override.limit is None and "limit" in override.model_fields_set:
             changes = {"create_missing": False, **changes}  # a label that becomes unmanaged is not created either
@@ -151,7 +151,7 @@ class AssociationConfig(_Declaration):
     """Limits of one direction.
 
     A limit written as null (in YAML also: with nothing after the colon) is not managed: it is in the model, as None.
-    What is not written at all is not in ``model_fields_set``.
+    A key that the file does not have is not in ``model_fields_set``.
 
     :param from_object_type: object type whose records are limited (``from``).
     :param to_object_type: object type of the associated records (``to``).
@@ -216,7 +216,7 @@ class AssociationConfig(_Declaration):
         return not self._null_keys
 
     def overridden_by(self, override: AssociationConfig) -> AssociationConfig:
-        """Return these limits with what an override mentions, null included."""
+        """Return these limits with the values of an override, null included."""
         changes: dict[str, Any] = {}
         if "limit" in override.model_fields_set:
             changes["limit"] = override.limit
@@ -354,7 +354,7 @@ class ResolvedConfig:
         """
         if create is None:
             return self
-        return replace(self, associations=[_with_missing_labels(each, create) for each in self.associations])
+        return replace(self, associations=[_with_missing_labels(entry, create) for entry in self.associations])
 
 
 def _with_missing_labels(association: AssociationConfig, create: bool) -> AssociationConfig:

@@ -1,4 +1,4 @@
-"""Rules between the declarations of a file: what is declared twice, contradicts something else, or says nothing.
+"""Rules between the declarations of a file: duplicates, contradictions, and declarations without an effect.
 
 Each declaration is read by itself, so that a mistake in one does not hide those in others. Mistakes inside one
 declaration are reported by the models.
@@ -37,7 +37,7 @@ _IF_INTENDED = "write null if that is intended"
 
 @dataclass(frozen=True)
 class _Declaration:
-    """One limit that a file declares: what it limits, and where it is declared.
+    """One limit that a file declares, and its place in the file.
 
     :param direction: in its canonical form.
     :param name: label, or identity of the type; None for the object limit.
@@ -71,7 +71,7 @@ def rule_problems(document: Document) -> list[Problem]:
 
 
 class _Rules:
-    """Check of one file; collects what it finds in ``problems``."""
+    """Check of one file; collects its findings in ``problems``."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -199,11 +199,11 @@ class _Rules:
     def _check_portal(self, declared: _Declared, portal: DataPath | None) -> None:
         """Check HubSpot's rules over all declarations of one portal.
 
-        :param portal: path of the portal's overrides, to report only what involves one of them; None to report all.
+        :param portal: path of the portal's overrides, to report only problems with one of them; None to report all.
         """
 
         def is_concerned(*declarations: _Declaration) -> bool:
-            return portal is None or any(each.path[: len(portal)] == portal for each in declarations)
+            return portal is None or any(declared.path[: len(portal)] == portal for declared in declarations)
 
         for label, first, path, text, first_text in _look_alikes(declared.values()):
             if is_concerned(label, first):
@@ -262,7 +262,7 @@ def _direction(item: Any) -> Direction | None:
 
 
 def _declarations(item: Mapping[str, Any], direction: Direction, path: DataPath) -> Iterator[_Declaration]:
-    """Read what can be read of one direction, part by part."""
+    """Read the valid parts of one direction, part by part."""
     if "limit" in item:
         with contextlib.suppress(PydanticCustomError):  # the model reports it
             limit = None if item["limit"] is None else parse_limit(item["limit"])

@@ -37,7 +37,7 @@ _REASONS = [
 COMMENT = "a # after a space starts a comment in YAML"
 
 _AT_CONTEXT = ("a simple key", "a quoted scalar", "alias", "anchor")
-"""Errors whose place is the start of what the parser was reading, not the position where it gave up."""
+"""Errors whose place is the start of the part that the parser was reading, not the position where it gave up."""
 
 _LOOK_BACK = 3
 """Number of lines before the parser's position that may contain the cause."""

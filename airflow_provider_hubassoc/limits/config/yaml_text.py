@@ -1,7 +1,8 @@
-"""Text becomes plain data with the line of everything in it.
+"""Conversion of YAML and JSON text to plain data with the position of every part.
 
-YAML, and JSON as a part of it. Only what declared limits need is supported: tags are refused, aliases are refused (a
-few lines of nested aliases expand to gigabytes), and so are duplicate keys (YAML would silently take the last one).
+JSON is read as a part of YAML. Only features that declared limits need are supported: tags are refused, aliases are
+refused (a few lines of nested aliases expand to gigabytes), and so are duplicate keys (YAML would silently take the
+last one).
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _mark(mark: Any) -> Mark:
 
 
 def _scalar(node: yaml.Node) -> Any:
-    """Convert a scalar to what a person means by it.
+    """Convert a scalar to the value that a person means by it.
 
     Of YAML's implicit types only true, false, null and decimal numbers are converted. Everything else stays text, and
     is refused where text is not allowed: ``010`` would be 8, ``1:30`` would be 90, and a date is not a limit.

@@ -1,17 +1,15 @@
 """Plans: the difference between declared limits and a portal.
 
 A :class:`Plan` holds every limit that the file or the portal has in the directions of the file, as it is now and as
-it should be. It can be shown (:mod:`.render`), stored as JSON, approved, and later held against the portal again
+it should be. It can be shown (:mod:`.render`), stored as JSON, approved, and later compared with the portal again
 (:func:`rebase`).
 """
 
 from airflow_provider_hubassoc.limits.plan.build import build_plan
 from airflow_provider_hubassoc.limits.plan.model import (
     Change,
-    ChangeAction,
     NewLabel,
     Plan,
-    ReadDirection,
     StalePlanError,
     UnfitDirection,
 )
@@ -20,10 +18,8 @@ from airflow_provider_hubassoc.limits.state import UnreadDirection
 
 __all__ = [
     "Change",
-    "ChangeAction",
     "NewLabel",
     "Plan",
-    "ReadDirection",
     "StalePlanError",
     "UnfitDirection",
     "UnreadDirection",

@@ -1,4 +1,4 @@
-"""Declared limits x the state of a portal -> the plan. Pure: nothing is read or written here."""
+"""Comparison of declared limits with the state of a portal, which gives the plan. It sends no requests."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from airflow_provider_hubassoc.limits.wording import limit_text
 def build_plan(config: ResolvedConfig, state: PortalState, *, prune: bool = False) -> Plan:
     """Compare the declared limits with those of the portal.
 
-    A direction whose declaration does not fit the portal is in :attr:`Plan.unfit`, and nothing in it is changed; it
-    does not stop the others.
+    If the declaration of a direction does not fit the portal, the direction is in :attr:`Plan.unfit`, and its limits do
+    not change. It does not stop the other directions.
 
     :param config: of one portal (:meth:`~..config.LimitsConfig.resolve`).
     :param state: the state of the portal (:func:`~..snapshot.read_state`).
@@ -160,7 +160,7 @@ class _DirectionBuilder:
         return self._change(action, key, current, target)
 
     def _undeclared_change(self, identity: TypeIdentity, limit: int, unmanaged: UnmanagedTypes, prune: bool) -> Change:
-        """Return what happens to a limit that the portal has and the file declares no value for."""
+        """Return the change of a limit that the portal has and the file declares no value for."""
         is_prunable = self._association.is_prunable
         is_null = identity in unmanaged.types
         if prune and is_prunable and not unmanaged.has_missing and not is_null and is_sendable(identity):
@@ -184,7 +184,7 @@ class _DirectionBuilder:
         )
 
     def _check_object_limit(self, changes: Sequence[Change]) -> None:
-        """Report what HubSpot refuses for certain: a label limit above the object limit."""
+        """Report label limits above the object limit, which HubSpot always refuses."""
         object_limit = next((change for change in changes if change.unlabeled), None)
         if object_limit is None or object_limit.target is None:
             return
@@ -192,8 +192,8 @@ class _DirectionBuilder:
             is_touched = not change.unlabeled and (change.is_write or object_limit.is_write)
             if is_touched and change.target is not None and change.target > object_limit.target:
                 label_text, object_text = (
-                    f"{each.target} ({'not in the file' if each.action == 'unmanaged' else 'declared'})"
-                    for each in (change, object_limit)
+                    f"{limit.target} ({'not in the file' if limit.action == 'unmanaged' else 'declared'})"
+                    for limit in (change, object_limit)
                 )
                 message = (
                     f"the limit of {label_text} would be above the object limit of {object_text}; lower the label "

@@ -87,7 +87,7 @@ def _show_difference(text: str, other: str) -> str:
 
 
 def may_be_same(one: Direction, other: Direction) -> bool:
-    """Return True if two directions may have the same object types in other words (``p_car`` and ``2-123``)."""
+    """Return True if two directions may have the same object types in other spellings (``p_car`` and ``2-123``)."""
     for names in zip(map(normalize, one), map(normalize, other), strict=True):
         if len(set(names)) > 1 and any(name.startswith("0-") for name in names):
             return False

@@ -65,7 +65,7 @@ def _is_present(text: str, state: DirectionState, direction: Direction) -> bool:
 
 
 def _new_label(direction: Direction, text: str, label: LabelConfig, inverse_labels: dict[str, LabelConfig]) -> NewLabel:
-    """Combine what the file says about a label in its direction and in the inverse one."""
+    """Combine the declarations of a label in its direction and in the inverse one."""
     inverse = label.inverse or next((name for name, other in inverse_labels.items() if other.inverse == text), None)
     inverse_label = inverse_labels.get(inverse or text, LabelConfig())
     return NewLabel(
@@ -134,7 +134,7 @@ def inverse_exists_message(direction: Direction, text: str, label: str) -> str:
 
 
 def renamed_message(label: str, present: Sequence[str]) -> str:
-    """Say that a label has another text in the portal now, and what to do."""
+    """Say that a label has another text in the portal now, with advice."""
     texts = " or ".join(map(show, present))
     return (
         f"the label {show(label)} was renamed to {texts} in HubSpot: write {texts} in the file, or rename the label "

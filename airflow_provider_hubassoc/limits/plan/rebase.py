@@ -1,4 +1,4 @@
-"""Hold an approved plan against the portal again before it is applied."""
+"""Compare an approved plan with the portal again before it is applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_hubassoc.limits.wording import limit_text
 
 
 def rebase(plan: Plan, state: PortalState) -> Plan:
-    """Hold a plan against the portal as it is now.
+    """Compare a plan with the current state of the portal.
 
     A limit may be as it was when the plan was made, or as the plan wants it already: an apply that was interrupted
     continues. Anything else makes the plan stale. A direction that could not be read again moves to
@@ -58,7 +58,7 @@ def _other_portal(plan: Plan, state: PortalState) -> list[str]:
 def _rebased_changes(
     direction: Direction, planned: list[Change], state: DirectionState, reasons: list[str]
 ) -> list[Change]:
-    """Hold the changes of one direction against its state; differences are added to the reasons."""
+    """Compare the changes of one direction with its state; differences are added to the reasons."""
     unplanned = state.in_force
     changes = []
     for change in planned:

@@ -93,7 +93,7 @@ def render_comment(plan: Plan) -> str:
         ([], _markdown_notes(plan), "notes"),
     ]
     lines = [f"**{plan.summary}**"]
-    room = _COMMENT_LENGTH - len(lines[0]) - 1_000  # for headings, and for the lines about what is left out
+    room = _COMMENT_LENGTH - len(lines[0]) - 1_000  # for headings, and for the lines about omitted rows
     for heading, rows, noun in sections:
         shown = []
         for row in map(_shortened, rows):

@@ -1,4 +1,4 @@
-"""The DAGs that are disturbed by ``tests/real_airflow/test_crashes.py``. What they do stands in the conf of a run."""
+"""The DAGs that are disturbed by ``tests/real_airflow/test_crashes.py``. The conf of a run says what they do."""
 
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ DEFERRED: dict[str, Any] = {"deferrable": True, "poll_interval": 3.0, "max_poll_
 
 @task
 def asked_for(what: str, params: dict[str, Any] | None = None) -> list[Any]:
-    """Return what the conf of the run says."""
+    """Return the entry of the run's conf for the task."""
     return (params or {})[what]
 
 

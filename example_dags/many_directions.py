@@ -8,7 +8,7 @@ from airflow.sdk import DAG, task
 from airflow_provider_hubassoc.operators import HubSpotAssociationLimitsOperator
 
 with DAG(
-    dag_id="hubspot_association_limits_many_pairs",
+    dag_id="hubspot_association_limits_many_directions",
     schedule=None,
     catchup=False,
     tags=["hubspot"],
@@ -16,7 +16,7 @@ with DAG(
 ):
 
     @task
-    def pairs() -> list[dict[str, Any]]:
+    def directions() -> list[dict[str, Any]]:
         """Return the arguments of each mapped task. Read them from your own file, table or API."""
         return [
             {
@@ -44,4 +44,4 @@ with DAG(
         retry_delay=timedelta(seconds=10),
         max_active_tis_per_dag=2,  # stay well below HubSpot's rate limit
         map_index_template="{{ task.from_object_type }} to {{ task.to_object_type }}",
-    ).expand_kwargs(pairs())
+    ).expand_kwargs(directions())
