@@ -184,6 +184,14 @@ def test_a_captured_cancellation() -> None:
     assert errors[0].sub_category == "crm.associations.INVALID_ASSOCIATION_TYPE"
 
 
+def test_a_failure_has_the_categories_of_the_first_error() -> None:
+    first = {**ABOUT_A, "subCategory": "crm.associations.FIRST"}
+    judged = operation(A, B).with_answer(answer(status="CANCELED", errors=[first, {"category": "OTHER"}]))
+    with pytest.raises(HubSpotOperationError) as failure:
+        judged.raise_for_failure()
+    assert (failure.value.category, failure.value.sub_category) == ("VALIDATION_ERROR", "crm.associations.FIRST")
+
+
 def test_an_error_is_reported_only_for_the_input_it_names() -> None:
     same_id = {**A, "category": "USER_DEFINED"}
     judged = operation(A, same_id).with_answer(answer(status="CANCELED", errors=[ABOUT_A]))
