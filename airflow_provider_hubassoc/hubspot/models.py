@@ -42,7 +42,8 @@ def _none_to_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
-def _none_to_list(value: Any) -> Any:
+def none_to_list(value: Any) -> Any:
+    """Return an empty list for a field that HubSpot answers with null."""
     return [] if value is None else value
 
 
@@ -60,7 +61,7 @@ def _short_context(value: Any) -> Any:
 
 def _first_errors(value: Any) -> Any:
     """Keep the first errors only; a report may repeat an error for every input that it concerns."""
-    return _none_to_list(value[:MAX_ERRORS] if isinstance(value, list) else value)
+    return none_to_list(value[:MAX_ERRORS] if isinstance(value, list) else value)
 
 
 class WireModel(BaseModel):
@@ -146,7 +147,7 @@ class BatchAnswer(WireModel):
     """HubSpot's answer to a batch of limits, or the state of the batch read from its status link."""
 
     status: BatchStatus
-    results: Annotated[list[AssociationLimit], BeforeValidator(_none_to_list)] = Field(default_factory=list)
+    results: Annotated[list[AssociationLimit], BeforeValidator(none_to_list)] = Field(default_factory=list)
     errors: Annotated[list[ErrorDetail], BeforeValidator(_first_errors)] = Field(default_factory=list)
     num_errors: Annotated[int, BeforeValidator(lambda v: 0 if v is None else v)] = 0
     links: Annotated[dict[str, Any], BeforeValidator(_none_to_empty)] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field
 
 from airflow_provider_hubassoc.hubspot.answers import parse_rows, parse_with
-from airflow_provider_hubassoc.hubspot.models import WireModel
+from airflow_provider_hubassoc.hubspot.models import WireModel, none_to_list
 from airflow_provider_hubassoc.hubspot.object_types import normalize
 from airflow_provider_hubassoc.hubspot.parsing import MAX_TEXT
 
@@ -23,14 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value)[:MAX_TEXT])]
 Count = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
 Percentage = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None else value)]
-
-
-def _rows(value: Any) -> Any:
-    return [] if value is None else value
 
 
 class ObjectTypeName(WireModel):
@@ -53,7 +48,7 @@ class LabelUsage(WireModel):
     to_object_type: ObjectTypeName
     limit: Count = 0
     usage: Count = 0
-    all_labels: Annotated[list[Text], BeforeValidator(_rows)] = Field(default_factory=list)
+    all_labels: Annotated[list[Text], BeforeValidator(none_to_list)] = Field(default_factory=list)
 
 
 class ObjectTypeAtLimit(ObjectTypeName):
@@ -86,8 +81,12 @@ class RecordsAtLimit(WireModel):
     limit: Count = 0
     total_records_at_limit: Count = 0
     total_records_near_limit: Count = 0
-    at_limit_from_record_samples: Annotated[list[RecordSample], BeforeValidator(_rows)] = Field(default_factory=list)
-    near_limit_from_record_samples: Annotated[list[RecordSample], BeforeValidator(_rows)] = Field(default_factory=list)
+    at_limit_from_record_samples: Annotated[list[RecordSample], BeforeValidator(none_to_list)] = Field(
+        default_factory=list
+    )
+    near_limit_from_record_samples: Annotated[list[RecordSample], BeforeValidator(none_to_list)] = Field(
+        default_factory=list
+    )
 
 
 class RecordUsage(ObjectTypeName):
@@ -102,13 +101,15 @@ class CustomRecordUsage(WireModel):
 
     overall_limit: Count = 0
     overall_usage: Count = 0
-    by_object_type: Annotated[list[RecordUsage], BeforeValidator(_rows)] = Field(default_factory=list)
+    by_object_type: Annotated[list[RecordUsage], BeforeValidator(none_to_list)] = Field(default_factory=list)
 
 
 class PortalRecords(WireModel):
     """How many records a portal has of each object type; it names every custom object type."""
 
-    hubspot_defined_object_types: Annotated[list[RecordUsage], BeforeValidator(_rows)] = Field(default_factory=list)
+    hubspot_defined_object_types: Annotated[list[RecordUsage], BeforeValidator(none_to_list)] = Field(
+        default_factory=list
+    )
     custom_object_types: CustomRecordUsage = Field(default_factory=CustomRecordUsage)
 
 
